@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PYD_BOARD_LAYOUT_H
+#define PYD_BOARD_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * What lies in the memory files of a generation. Three kinds of them:
+ *
+ *   settings  one; written before any process is forked, then sealed against
+ *             writing: sizes, offsets, names, spec texts. Every index and
+ *             offset comes from here, so nothing that a broken process does to
+ *             the other two leads out of bounds or into an endless loop.
+ *   board     one; written by the httpd parent, its children and the manager,
+ *             never seen by a worker: slots, claims, queue.
+ *   status    one per group; written by that group's workers and read by
+ *             everybody else, who believe none of it: a lie hurts its own group.
+ *
+ * There are no pointers and no locks in any of them. Every word with several writers is
+ * an _Atomic with a stated repairer:
+ *
+ *   claim owner    0 -> pid          httpd child that wants to use it (CAS)
+ *                  pid -> 0          the same child, done with it
+ *                  pid -> ORPHAN     the same child, giving up while the worker may
+ *                                    still be executing; or the manager's sweep, when
+ *                                    pid is dead
+ *                  ORPHAN -> pid     a child, when the worker is not RUNNING it
+ *   waiter->owner  0 -> pid -> 0     the same; the sweep frees those of dead pids
+ *   group->queue   low half: waiters, a hint >= the truth; high half: a version
+ *                  that grows with each change, so that the sweep can correct the hint
+ *   slot->state    manager only
+ *
+ * A claim's seq grows with each use and never goes back, not even when the slot gets
+ * another worker; the worker begins a request only if its seq is newer than any it has
+ * seen on that claim, and says so in its status before the first byte of Python. So
+ * whoever finds a worker dead can tell whether a request was begun (then 502) or not
+ * (then another worker may have it), and a request given up in time is never begun.
+ *
+ * A slot is not used for a new worker while a living child still holds one of
+ * its claims: that child has yet to read the dead worker's status.
+ */
+
+#define PYD_BOARD_MAGIC 0x50594442u
+#define PYD_BOARD_LAYOUT 1u
+
+/** Slots per configured process: one serving, up to two retiring (SPEC 3). */
+#define PYD_BOARD_SLOTS_PER_PROCESS 3
+
+/** What is written by different processes at a high rate does not share a cache line. */
+#define PYD_BOARD_LINE 64
+
+#define PYD_OWNER_NONE 0u
+#define PYD_OWNER_ORPHAN UINT32_MAX
+
+enum pyd_slot_state {
+    PYD_SLOT_EMPTY,
+    PYD_SLOT_STARTING, /* process exists, applications not imported */
+    PYD_SLOT_READY,    /* may be claimed */
+    PYD_SLOT_RETIRING, /* no new claims */
+    PYD_SLOT_STOPPING, /* told to exit */
+    PYD_SLOT_DEAD      /* reaped; claims may be outstanding */
+};
+
+enum pyd_group_state {
+    PYD_GROUP_STARTING, /* no worker has been ready yet */
+    PYD_GROUP_SERVING,
+    PYD_GROUP_FAILING, /* cannot start; retried with backoff */
+    PYD_GROUP_BROKEN   /* its settings cannot work on this machine; not tried */
+};
+
+/** Why a worker ended, as the manager knows it. */
+enum pyd_cause {
+    PYD_CAUSE_NONE,
+    PYD_CAUSE_SIGNAL,        /* detail: signal number */
+    PYD_CAUSE_OOM,           /* SIGKILL by the kernel's OOM killer */
+    PYD_CAUSE_EXIT,          /* detail: exit status, unasked for */
+    PYD_CAUSE_IMPORT,        /* an application failed to import */
+    PYD_CAUSE_STARTUP,       /* failed before that; detail: exit status */
+    PYD_CAUSE_STARTUP_TIMEOUT,
+    PYD_CAUSE_SHUTDOWN,      /* as told */
+    PYD_CAUSE_SHUTDOWN_TIMEOUT, /* killed after shutdown-timeout */
+    PYD_CAUSE_RETIRED,       /* replaced as told */
+    PYD_CAUSE_UNKNOWN        /* adopted: its status went to someone else */
+};
+
+/* The settings file: a header, group_count group records, then texts. Constant. */
+
+struct pyd_board_settings_group {
+    char name[64];
+    uint32_t processes, threads, slot_count, queue_limit;
+    int32_t status_fd;
+    uint32_t spec_at, spec_bytes; /* in this file: text form of struct pyd_spec, NUL included */
+    uint32_t unused;
+    /* Offsets in the board. */
+    uint64_t group_at, slots_at, owners_at, claims_at, waiters_at;
+};
+
+struct pyd_board_settings {
+    uint32_t magic, layout;
+    uint64_t size;         /* of this file */
+    uint64_t board_bytes;  /* of the board */
+    uint64_t board_inode;  /* which board it belongs to */
+    uint32_t generation, group_count;
+    struct pyd_board_settings_group groups[];
+};
+
+/* The board. m: the manager writes; p: the parent, before the first fork; o: the claim's owner; *: whoever. */
+
+struct pyd_board_claim { /* its owner word is in an array of the slot's: one cache line tells who is busy */
+    _Atomic uint64_t seq;     /* o */
+    _Atomic int64_t start_us; /* o: monotonic: handed to the worker */
+    _Atomic uint32_t epoch;   /* o: of the worker it was last taken for */
+    char what[108];           /* o: "GET /path", for log lines; may be torn: pyd_claim_what() copies it */
+} __attribute__((aligned(PYD_BOARD_LINE)));
+
+struct pyd_board_waiter {
+    _Atomic uint32_t owner;
+    _Atomic uint32_t wake;   /* futex: 0 waiting, 1 called: look again */
+    _Atomic uint64_t ticket; /* order of arrival; 0: just entering or leaving, not counted */
+};
+
+struct pyd_board_slot {
+    _Atomic uint32_t state; /* m: enum pyd_slot_state */
+    _Atomic uint32_t epoch; /* m: grows with each worker started here; 0: none yet */
+    _Atomic int32_t pid;    /* m */
+    _Atomic uint32_t number; /* m: the worker's number in its group as ps shows it, 1.. */
+    _Atomic uint64_t pid_start; /* m: start time in /proc/PID/stat, so that a reused pid is not adopted */
+    _Atomic int64_t started_us, ready_us, state_since_us; /* m: monotonic */
+    /* m: the last worker that ended here; ended_epoch is stored last. */
+    _Atomic uint32_t ended_epoch, ended_pid, ended_cause, ended_detail;
+    int32_t rendezvous_child_fd, rendezvous_worker_fd; /* p */
+    int32_t log_read_fd, log_write_fd;                 /* p */
+} __attribute__((aligned(PYD_BOARD_LINE)));
+
+struct pyd_board_group { /* sizes, name, spec: pyd_board_settings() */
+    int32_t worker_fd;           /* p: the open worker binary, or -1 */
+    _Atomic uint32_t state;      /* m: enum pyd_group_state */
+    _Atomic int64_t retry_at_us; /* m: monotonic, when FAILING: next try */
+    _Atomic uint64_t queue __attribute__((aligned(PYD_BOARD_LINE))); /* *: pyd_queue_length() reads it */
+    _Atomic uint64_t next_ticket;                                    /* * */
+    _Atomic uint64_t requests __attribute__((aligned(PYD_BOARD_LINE))); /* *: httpd children add */
+    _Atomic uint64_t failed_502, failed_503;
+} __attribute__((aligned(PYD_BOARD_LINE)));
+
+struct pyd_board_header {
+    uint32_t magic, layout;
+    uint64_t size;
+    uint32_t generation;
+    int32_t board_fd, settings_fd, lock_fd, lock_watch_fd; /* p: see pyd_generation.h */
+    int32_t lifeline_read_fd, lifeline_write_fd;           /* p */
+    int32_t poke_read_fd, poke_write_fd;                   /* p */
+    _Atomic int32_t manager_pid; /* parent */
+    _Atomic uint32_t stopping;   /* parent or manager: 1 when this generation takes no new requests */
+    _Atomic uint32_t superseded; /* parent: 1 when a younger generation exists */
+};
+
+/* What a worker says of itself; in the group's status memfd: slot_count records of
+ * pyd_status_stride(threads) bytes. */
+#define PYD_STATUS_DONE 0u
+#define PYD_STATUS_RUNNING 1u
+
+struct pyd_status_request {
+    _Atomic uint64_t seq_state; /* seq << 1 | RUNNING or DONE; seq never goes back within an epoch */
+    _Atomic int64_t start_us;
+    _Atomic int32_t tid;
+};
+
+enum pyd_worker_state { PYD_WORKER_INIT, PYD_WORKER_IMPORTING, PYD_WORKER_READY, PYD_WORKER_STOPPING };
+
+struct pyd_status_worker {
+    _Atomic uint32_t epoch; /* copied from its job: a status of another epoch is stale */
+    _Atomic uint32_t state; /* enum pyd_worker_state */
+    _Atomic uint64_t requests;
+    struct pyd_status_request request[]; /* threads of them */
+};
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a worker says of itself. Readers (httpd children, the manager) act on
+ * seq_state alone and read the rest for messages and deadlines, so start_us and
+ * tid are stored before the state that makes them count.
+ */
+#include "pyd_board.h"
+
+#include <errno.h>
+
+#define SEQ_MAX (UINT64_MAX >> 1)
+
+void pyd_status_open(struct pyd_status_worker *worker, uint32_t threads, uint32_t epoch)
+{
+    uint32_t i;
+
+    atomic_store(&worker->state, PYD_WORKER_INIT);
+    atomic_store(&worker->requests, 0);
+    /* The seq stays: it keeps what was given up before this worker came from being executed by it. */
+    for (i = 0; i < threads; ++i)
+        atomic_fetch_and(&worker->request[i].seq_state, ~(uint64_t)PYD_STATUS_RUNNING);
+    atomic_store(&worker->epoch, epoch);
+}
+
+int pyd_status_begin(struct pyd_status_request *record, uint64_t seq, int64_t now_us, pid_t tid)
+{
+    uint64_t seen = atomic_load(&record->seq_state);
+
+    if (seq > SEQ_MAX || seen >> 1 >= seq)
+        return ESTALE;
+    atomic_store(&record->start_us, now_us);
+    atomic_store(&record->tid, (int32_t)tid);
+    while (!atomic_compare_exchange_strong(&record->seq_state, &seen, seq << 1 | PYD_STATUS_RUNNING)) {
+        if (seen >> 1 >= seq)
+            return ESTALE;
+    }
+    return 0;
+}
+
+void pyd_status_end(struct pyd_status_request *record, uint64_t seq)
+{
+    uint64_t running = seq << 1 | PYD_STATUS_RUNNING;
+
+    atomic_compare_exchange_strong(&record->seq_state, &running, seq << 1 | PYD_STATUS_DONE);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PYD_RELAY_H
+#define PYD_RELAY_H
+
+#include <util_filter.h>
+
+#include "pyd_backend.h"
+#include "pyd_brigade.h"
+#include "pyd_flow.h"
+#include "pyd_httpd.h"
+#include "pyd_log.h"
+
+/**
+ * One request on its way through this httpd child: what its parts share. Lives
+ * in the request's pool and belongs to the request's thread.
+ *
+ * It holds at most one claim and one connection at a time; pyd_relay_let_go()
+ * gives both back, and runs as a cleanup of the pool if nothing else did.
+ */
+struct pyd_relay {
+    request_rec *r;
+    struct pyd_mount mount;
+    struct pyd_board *board;
+    struct pyd_board_group *group;
+    const struct pyd_board_settings_group *sizes; /* threads, processes.. of the group */
+    uint32_t self;    /* this process, as owner of claims */
+    const char *name;                             /* of the group */
+    const char *what;                             /* "GET /path?query", for log lines */
+    int client_fd;                                /* to see a reset by; -1: h2 stream, look at c->aborted only */
+
+    int64_t started_us;      /* monotonic: the handler was called */
+    uint64_t queue_start_us; /* the same, wall clock */
+
+    /* pyd_request.c: what the frames are made of; arrays of struct pyd_pair */
+    apr_array_header_t *constants, *variables;
+
+    /* the attempt under way */
+    struct pyd_claim_ref claim;
+    struct pyd_backend *backend;
+    int32_t pid; /* of the claimed worker, for log lines */
+    struct pyd_flow flow;
+    uint32_t body_left; /* bytes of the current BODY frame still to come */
+    size_t frame_bytes; /* size of an incomplete control frame, to make room for */
+    unsigned claimed : 1;
+
+    /* pyd_body.c: from the client */
+    apr_bucket_brigade *input, *fetched; /* read and not sent yet; scratch */
+    int64_t content_bytes;               /* Content-Length; -1: none */
+    char *inline_body;                   /* NULL: the worker pulls */
+    apr_size_t inline_bytes;
+    apr_status_t input_error; /* met while there was something to send first */
+    int body_status;          /* HTTP status that ends this request because the body cannot be had, or 0 */
+    unsigned has_body : 1;
+    unsigned body_done : 1;  /* all of it was read from the client */
+    unsigned body_taken : 1; /* some of it went to a worker: cannot be sent to another one */
+
+    /* pyd_response.c: to the client */
+    apr_bucket_brigade *output; /* may point into the connection's buffer: pass it on before receiving more */
+    int64_t declared_bytes;     /* the application's Content-Length, or -1 */
+    int64_t body_bytes;         /* of its body so far */
+    int error_status;           /* of the request whose ErrorDocument this is, else 200 */
+    int fail_status;            /* what PYD_RELAY_FAILED answers */
+    unsigned bodiless : 1;      /* HEAD, 204, 304, or replaced by ErrorDocument: body frames are read and dropped */
+    unsigned replaced : 1;      /* by ErrorDocument, or by body_status: nothing of it is sent */
+    unsigned passed : 1;        /* something of it went to the client */
+    unsigned unflushed : 1;     /* something was passed on, or headers are due, since the last flush */
+    unsigned guarded : 1;       /* pyd_cut_guard() was called */
+    unsigned too_long : 1;      /* its excess over Content-Length was logged */
+};
+
+/** What became of an attempt, or of a step of it. */
+enum pyd_relay_state {
+    PYD_RELAY_OPEN,    /* goes on */
+    PYD_RELAY_DONE,    /* response complete */
+    PYD_RELAY_CUT,     /* the application could not complete it */
+    PYD_RELAY_FAILED,  /* no response: answer fail_status, already logged; the worker has ended the request */
+    PYD_RELAY_BAD,     /* the same, but the worker goes on with it */
+    PYD_RELAY_REFUSED, /* worker is stopping */
+    PYD_RELAY_LOST,    /* worker is gone, or closed the connection */
+    PYD_RELAY_BROKEN,  /* worker broke the protocol; logged */
+    PYD_RELAY_CLIENT,  /* client is gone */
+    PYD_RELAY_FILTER   /* an output filter has answered in its own way */
+};
+
+/* pyd_relay.c: the exchange */
+
+/** Send bytes, waiting for room. OPEN, LOST or CLIENT. The vectors are used up. */
+enum pyd_relay_state pyd_relay_send(struct pyd_relay *relay, struct iovec *vectors, size_t count);
+/** Exchange frames until the attempt has ended. */
+enum pyd_relay_state pyd_relay_run(struct pyd_relay *relay);
+/** True if the client was reset or httpd closed its socket (hard stop). One poll(2). */
+int pyd_relay_client_gone(struct pyd_relay *relay);
+
+/** Wait a moment for bytes of the client, which has a socket. @return 0: the worker has gone meanwhile */
+int pyd_relay_wait_client(struct pyd_relay *relay);
+
+/** How an attempt's claim and connection are given back. */
+enum pyd_relay_end {
+    PYD_RELAY_ENDED,  /* the worker ended the request; the connection is good */
+    PYD_RELAY_CLOSE,  /* the worker ended the request, never got it, or is dead; the connection is not good */
+    PYD_RELAY_ABANDON /* the worker may be executing it */
+};
+/** Give back connection and claim, in this order. Harmless when there is none. */
+void pyd_relay_let_go(struct pyd_relay *relay, enum pyd_relay_end end);
+
+/* pyd_dispatch.c: a claim */
+
+/** Claim a thread for the next attempt, waiting in the queue as needed. @return OK, or an HTTP status after having
+ * logged why; DONE: the client is gone */
+int pyd_dispatch_claim(struct pyd_relay *relay, uint32_t avoid_slot);
+/** True once the request has waited for queue-timeout. */
+int pyd_dispatch_expired(const struct pyd_relay *relay);
+/** Answer 503: sets Retry-After, counts. Logs nothing. */
+int pyd_dispatch_unavailable(struct pyd_relay *relay, int64_t retry_after_seconds);
+
+/* pyd_body.c: the client's body */
+
+/** Learn what body there is, check its limit, take a small one that has arrived. @return OK or an HTTP status */
+int pyd_body_prepare(struct pyd_relay *relay);
+/** Answer READ. */
+enum pyd_relay_state pyd_body_answer(struct pyd_relay *relay, uint32_t wanted_bytes);
+/** True if the client may still be sending, so that the connection must close for an answer to go out at once. */
+int pyd_body_unread(const struct pyd_relay *relay);
+
+/* pyd_response.c: the worker's response */
+
+/** HEAD: OPEN, BAD (rule broken; logged) or BROKEN. */
+enum pyd_relay_state pyd_response_head(struct pyd_relay *relay, const unsigned char *payload, size_t size);
+/** EARLY: OPEN or BROKEN. */
+enum pyd_relay_state pyd_response_early(struct pyd_relay *relay, const unsigned char *payload, size_t size);
+/** Bytes of a BODY frame; they stay where they are until pyd_response_pass(). */
+void pyd_response_body(struct pyd_relay *relay, const unsigned char *data, size_t size);
+/** Pass on what has been collected; flush sends it, and the headers, right away. OPEN, CLIENT or FILTER. */
+enum pyd_relay_state pyd_response_pass(struct pyd_relay *relay, int flush);
+/** Make what has been collected independent of the connection's buffer. */
+void pyd_response_detach(struct pyd_relay *relay);
+/** The response is complete: pass on the rest and its end. @return the handler's result */
+int pyd_response_finish(struct pyd_relay *relay);
+/** The handler's result after that state of passing on. */
+int pyd_response_result(struct pyd_relay *relay, enum pyd_relay_state state);
+/** Forget a response of which nothing was passed on, to answer status instead. @return status, for the handler to
+ * return */
+int pyd_response_replace(struct pyd_relay *relay, int status);
+
+/* pyd_cut.c: responses that have begun and will never be complete */
+
+/** Pass on what there is, and make sure that the client can tell. @return the handler's result */
+int pyd_cut_response(struct pyd_relay *relay);
+/** Before reading the body behind a response that has begun: if an input filter ends the response, it is a cut. */
+void pyd_cut_guard(struct pyd_relay *relay);
+
+/* pyd_report.c: log lines about workers and applications */
+
+/** LOG frame: lines of wsgi.errors. */
+void pyd_report_lines(struct pyd_relay *relay, const unsigned char *payload, size_t size);
+/** FAIL frame: one line, and the status to answer. */
+void pyd_report_failure(struct pyd_relay *relay, const unsigned char *payload, size_t size);
+/** The worker broke the protocol: "the worker sent <what>". @return BROKEN */
+enum pyd_relay_state pyd_report_broken(struct pyd_relay *relay, const char *what);
+/** The worker died while it executed the request: waits a while for the manager to say why. The claim must be held. */
+void pyd_report_death(struct pyd_relay *relay);
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pyd_env.h"
+#include "pyd_fd.h"
+#include "pyd_generation.h"
+#include "pyd_log.h"
+#include "pyd_manager.h"
+#include "pyd_manager_group.h"
+#include "pyd_proc.h"
+
+extern char **environ;
+
+/* More connections than a rendezvous socket's buffer can hold. */
+#define DRAIN_MAX 4096
+
+static void set_state(struct pyd_manager_slot *slot, enum pyd_slot_state state, int64_t now_us)
+{
+    slot->state = state;
+    slot->since_us = now_us;
+    atomic_store(&slot->shared->state_since_us, now_us);
+    atomic_store(&slot->shared->state, (uint32_t)state);
+}
+
+void pyd_manager_slot_init(struct pyd_manager_slot *slot, const struct pyd_manager_group *group, uint32_t index)
+{
+    slot->shared = pyd_board_slot(group->board, group->index, index);
+    slot->index = index;
+    slot->epoch = atomic_load(&slot->shared->epoch);
+    slot->rendezvous_fd = slot->shared->rendezvous_worker_fd;
+    slot->log_write_fd = slot->shared->log_write_fd;
+    slot->control_fd = -1;
+    slot->pidfd = -1;
+    pyd_fd_set_nonblocking(slot->shared->log_read_fd, 1);
+    pyd_logpipe_init(&slot->log, slot->shared->log_read_fd, (int)group->index);
+}
+
+void pyd_manager_slot_done(struct pyd_manager_slot *slot)
+{
+    pyd_logpipe_finish(&slot->log);
+    pyd_fd_close(&slot->control_fd);
+    pyd_fd_close(&slot->pidfd);
+}
+
+/* A time from the board: whatever stands there, not later than now. */
+static int64_t past(int64_t us, int64_t now_us)
+{
+    return us > 0 && us < now_us ? us : now_us;
+}
+
+void pyd_manager_slot_adopt(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    const struct pyd_board_slot *shared = slot->shared;
+    uint32_t state = atomic_load(&shared->state);
+
+    slot->state = state == PYD_SLOT_EMPTY ? PYD_SLOT_EMPTY : PYD_SLOT_DEAD;
+    slot->since_us = now_us;
+    if (state == PYD_SLOT_EMPTY || state >= PYD_SLOT_DEAD)
+        return;
+    slot->adopted = 1;
+    slot->state = (enum pyd_slot_state)state;
+    slot->number = atomic_load(&shared->number);
+    slot->pid = atomic_load(&shared->pid);
+    slot->pid_start = atomic_load(&shared->pid_start);
+    pyd_logpipe_name_writer(&slot->log, group->name, slot->pid);
+    slot->started_us = past(atomic_load(&shared->started_us), now_us);
+    slot->since_us = past(atomic_load(&shared->state_since_us), now_us);
+    if (state != PYD_SLOT_STARTING)
+        slot->ready_us = past(atomic_load(&shared->ready_us), now_us);
+    slot->told = state == PYD_SLOT_STOPPING;
+    slot->retired = state == PYD_SLOT_STOPPING || state == PYD_SLOT_RETIRING;
+    if (slot->pid > 0 && pyd_proc_is_worker(slot->pid, slot->pid_start, group->spec.uid, group->worker_fd)) {
+        slot->pidfd = pyd_proc_watch(slot->pid);
+        pyd_log(PYD_LOG_NOTICE, (int)group->index,
+                "mod_pydaemon (pid=%d): Worker %u of '%s' was started by an earlier manager: it serves until it is "
+                "replaced.",
+                (int)slot->pid, slot->number, group->name);
+    } else if (slot->pid > 0) {
+        pyd_manager_slot_ended(group, slot, NULL, now_us);
+    } else {
+        set_state(slot, PYD_SLOT_DEAD, now_us); /* the earlier manager died before it could fork */
+    }
+}
+
+void pyd_manager_slot_drain(const struct pyd_manager_slot *slot)
+{
+    for (int i = 0; i < DRAIN_MAX; i++) {
+        unsigned char data[512];
+        size_t size = sizeof data;
+        int passed = -1, rv = pyd_fd_take(slot->rendezvous_fd, data, &size, &passed);
+
+        pyd_fd_close(&passed);
+        if (rv == EMFILE || rv == EBADMSG)
+            continue; /* that one is lost, closed all the same; there may be others behind it */
+        if (rv || size == 0)
+            return;
+    }
+}
+
+uint32_t pyd_manager_slot_says(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
+{
+    const struct pyd_status_worker *status = pyd_board_status(group->board, group->index, slot->index);
+
+    return atomic_load(&status->epoch) == slot->epoch ? atomic_load(&status->state) : PYD_WORKER_INIT;
+}
+
+uint64_t pyd_manager_slot_requests(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
+{
+    const struct pyd_status_worker *status = pyd_board_status(group->board, group->index, slot->index);
+
+    return atomic_load(&status->epoch) == slot->epoch ? atomic_load(&status->requests) : 0;
+}
+
+static uint32_t choose_number(const struct pyd_manager_group *group)
+{
+    for (uint32_t number = 1;; number++) {
+        uint32_t i = 0;
+
+        while (i < group->slot_count && !(group->slots[i].pid > 0 && group->slots[i].number == number))
+            i++;
+        if (i == group->slot_count)
+            return number;
+    }
+}
+
+static int write_job(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int *ret_fd)
+{
+    char *text = NULL;
+    size_t size;
+    int fd = -1, rv;
+
+    if (asprintf(&text,
+                 ".generation=%u\n.group=%u\n.slot=%u\n.slots=%u\n.threads=%u\n.epoch=%u\n.number=%u\n%s",
+                 group->generation, group->index, slot->index, group->slot_count, group->threads, slot->epoch,
+                 slot->number, group->spec_text) < 0)
+        return ENOMEM;
+    size = strlen(text);
+    rv = pyd_fd_memory("pydaemon-job", size, &fd);
+    if (rv)
+        goto leave;
+    /* At offset 0, where the worker begins to read. */
+    if (pwrite(fd, text, size, 0) != (ssize_t)size) {
+        rv = errno ? errno : EIO;
+        goto leave;
+    }
+    *ret_fd = fd;
+    fd = -1;
+
+leave:
+    pyd_fd_close(&fd);
+    free(text);
+    return rv;
+}
+
+static int make_env(const struct pyd_manager_group *group, char ***ret_env)
+{
+    char error[256] = "", *text = NULL;
+    int rv = pyd_env_read_file(&group->spec, &text);
+
+    if (rv)
+        snprintf(error, sizeof error, "it can't be read: %s", strerror(rv));
+    else
+        rv = pyd_env_create(&group->spec, environ, text, error, sizeof error, ret_env);
+    if (error[0] && group->backoff.failures == 0)
+        pyd_log(PYD_LOG_ERR, (int)group->index, PYD_LOGNO(0607) "mod_pydaemon (pid=%d): env-file '%s' of '%s': %s.",
+                (int)getpid(), group->spec.env_file, group->name, error);
+    free(text);
+    return rv;
+}
+
+/* Everything a worker needs, then the worker. */
+static int launch(struct pyd_manager_group *group, struct pyd_manager_slot *slot)
+{
+    int control[2] = {-1, -1}, job_fd = -1, rv;
+    char **env = NULL, title[PYD_SPEC_NAME_MAX + 512];
+    char *argv[] = {title, NULL};
+
+    snprintf(title, sizeof title, "%s %u", group->title, slot->number);
+    rv = write_job(group, slot, &job_fd);
+    if (rv)
+        goto leave;
+    rv = make_env(group, &env);
+    if (rv)
+        goto leave;
+    rv = pyd_fd_socketpair(SOCK_SEQPACKET, control);
+    if (rv)
+        goto leave;
+    pyd_fd_set_nonblocking(control[0], 1);
+    rv = pyd_proc_start(&(struct pyd_proc_start){.spec = &group->spec,
+                                                 .slot = slot->shared,
+                                                 .group = (int)group->index,
+                                                 .worker_fd = group->worker_fd,
+                                                 .log_fd = slot->log_write_fd,
+                                                 .rendezvous_fd = slot->rendezvous_fd,
+                                                 .status_fd = group->status_fd,
+                                                 .control_fd = control[1],
+                                                 .lifeline_fd = group->lifeline_fd,
+                                                 .lock_fd = group->lock_fd,
+                                                 .job_fd = job_fd,
+                                                 .argv = argv,
+                                                 .env = env},
+                        &slot->pid);
+    if (rv)
+        goto leave;
+    slot->control_fd = control[0];
+    control[0] = -1;
+
+leave:
+    pyd_env_destroy(env);
+    pyd_fd_close(&control[0]);
+    pyd_fd_close(&control[1]);
+    pyd_fd_close(&job_fd);
+    return rv;
+}
+
+void pyd_manager_slot_start(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    struct pyd_board_slot *shared = slot->shared;
+    int rv;
+
+    pyd_manager_slot_drain(slot);
+    /* Nobody holds a claim here who would read from it whether his request had begun. Epoch 0 is no worker's. */
+    pyd_status_open(pyd_board_status(group->board, group->index, slot->index), group->threads, 0);
+    slot->epoch = slot->epoch == UINT32_MAX ? 1 : slot->epoch + 1;
+    slot->number = choose_number(group);
+    slot->adopted = slot->told = slot->left = slot->retired = slot->killed = 0;
+    slot->killed_for = PYD_CAUSE_NONE;
+    slot->started_us = now_us;
+    slot->ready_us = 0;
+    atomic_store(&shared->pid, 0);
+    atomic_store(&shared->epoch, slot->epoch);
+    atomic_store(&shared->number, slot->number);
+    atomic_store(&shared->started_us, now_us);
+    atomic_store(&shared->ready_us, 0);
+    set_state(slot, PYD_SLOT_STARTING, now_us);
+    rv = launch(group, slot);
+    if (rv) {
+        slot->pid = 0;
+        set_state(slot, PYD_SLOT_EMPTY, now_us);
+        if (group->backoff.failures == 0)
+            pyd_log(PYD_LOG_ERR, (int)group->index,
+                    PYD_LOGNO(0605) "mod_pydaemon (pid=%d): No process for worker %u of '%s' could be made: %s.",
+                    (int)getpid(), slot->number, group->name, strerror(rv));
+        pyd_manager_group_failed(group, now_us, now_us);
+        return;
+    }
+    slot->pid_start = pyd_proc_start_time(slot->pid);
+    pyd_logpipe_name_writer(&slot->log, group->name, slot->pid);
+    atomic_store(&shared->pid_start, slot->pid_start);
+    atomic_store(&shared->pid, (int32_t)slot->pid);
+    pyd_manager_report_started(group, slot);
+}
+
+void pyd_manager_slot_ready(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    slot->ready_us = now_us;
+    atomic_store(&slot->shared->ready_us, now_us);
+    set_state(slot, PYD_SLOT_READY, now_us);
+    pyd_queue_wake(group->board, group->index, group->threads);
+    pyd_manager_report_ready(group, slot);
+}
+
+void pyd_manager_slot_retire(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    slot->retired = 1;
+    set_state(slot, PYD_SLOT_RETIRING, now_us);
+    pyd_log(PYD_LOG_INFO, (int)group->index, "mod_pydaemon (pid=%d): Retiring worker %u of '%s'.", (int)slot->pid,
+            slot->number, group->name);
+}
+
+void pyd_manager_slot_stop(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    static const char stop = PYD_CONTROL_STOP;
+    int is_starting = slot->state == PYD_SLOT_STARTING;
+
+    slot->told = 1;
+    set_state(slot, PYD_SLOT_STOPPING, now_us);
+    /* While it starts it may not look at its control socket yet; an adopted one's is gone. */
+    if (slot->control_fd < 0 || send(slot->control_fd, &stop, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 || is_starting)
+        pyd_proc_signal(slot->pid, slot->pidfd, SIGTERM);
+    pyd_log(PYD_LOG_INFO, (int)group->index, "mod_pydaemon (pid=%d): Shutdown requested '%s', worker %u.",
+            (int)slot->pid, group->name, slot->number);
+}
+
+void pyd_manager_slot_hang_up(struct pyd_manager_slot *slot)
+{
+    pyd_fd_close(&slot->control_fd);
+    if (slot->told) /* perhaps it never read that */
+        pyd_proc_signal(slot->pid, slot->pidfd, SIGTERM);
+}
+
+void pyd_manager_slot_leave(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    slot->left = 1;
+    set_state(slot, PYD_SLOT_STOPPING, now_us);
+    pyd_log(PYD_LOG_NOTICE, (int)group->index,
+            "mod_pydaemon (pid=%d): Worker %u of '%s' is stopping by itself (has it been sent a SIGTERM?).",
+            (int)slot->pid, slot->number, group->name);
+}
+
+void pyd_manager_slot_kill(struct pyd_manager_group *group, struct pyd_manager_slot *slot, enum pyd_cause cause,
+                           int64_t now_us)
+{
+    slot->killed = 1;
+    slot->killed_for = cause;
+    pyd_manager_report_kill(group, slot, now_us);
+    pyd_proc_signal(slot->pid, slot->pidfd, SIGKILL);
+    if (slot->state != PYD_SLOT_STOPPING)
+        set_state(slot, PYD_SLOT_STOPPING, now_us);
+    if (cause == PYD_CAUSE_STARTUP_TIMEOUT) /* known now, not only when the process is gone */
+        pyd_manager_group_failed(group, slot->started_us, now_us);
+}
+
+void pyd_manager_slot_free(struct pyd_manager_slot *slot, int64_t now_us)
+{
+    set_state(slot, PYD_SLOT_EMPTY, now_us);
+}
+
+static enum pyd_cause find_cause(struct pyd_manager_group *group, const struct pyd_manager_slot *slot,
+                                 const int *wait_status, uint32_t *ret_detail)
+{
+    struct pyd_end end = {.has_wait_status = wait_status != NULL,
+                          .was_ready = slot->ready_us != 0,
+                          .told = slot->told,
+                          /* Its last word may have come just before its end, and not been seen. */
+                          .left = slot->left || pyd_manager_slot_says(group, slot) == PYD_WORKER_STOPPING,
+                          .retired = slot->retired,
+                          .killed_for = slot->killed_for};
+
+    if (wait_status) {
+        end.wait_status = *wait_status;
+        end.oom = !slot->killed && WIFSIGNALED(*wait_status) && WTERMSIG(*wait_status) == SIGKILL &&
+                  pyd_oom_happened(group->oom);
+    }
+    return pyd_cause_decide(&end, ret_detail);
+}
+
+/* Children who lost it wait for this, for at most 1.5 s. */
+static void publish_end(struct pyd_manager_slot *slot, enum pyd_cause cause, uint32_t detail, int64_t now_us)
+{
+    struct pyd_board_slot *shared = slot->shared;
+
+    atomic_store(&shared->ended_pid, (uint32_t)slot->pid);
+    atomic_store(&shared->ended_cause, (uint32_t)cause);
+    atomic_store(&shared->ended_detail, detail);
+    atomic_store(&shared->ended_epoch, slot->epoch);
+    atomic_store(&shared->pid, 0);
+    set_state(slot, PYD_SLOT_DEAD, now_us);
+}
+
+/* Has it begun a request? A request that kills each worker must not put off the replacement, and all other requests
+ * with it. */
+static int has_worked(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
+{
+    const struct pyd_status_worker *status = pyd_board_status(group->board, group->index, slot->index);
+
+    if (atomic_load(&status->epoch) != slot->epoch)
+        return 0;
+    for (uint32_t i = 0; i < group->threads; i++)
+        if ((atomic_load(&status->request[i].seq_state) & 1) == PYD_STATUS_RUNNING)
+            return 1;
+    return atomic_load(&status->requests) > 0;
+}
+
+/* Does this end say that workers of the group can't be started? */
+static int is_failed_start(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, enum pyd_cause cause,
+                           int64_t now_us)
+{
+    if (slot->told || slot->adopted || pyd_cause_is_expected(cause))
+        return 0;
+    if (slot->ready_us == 0)
+        return 1;
+    if (now_us - slot->ready_us >= PYD_MANAGER_PROVEN_US || has_worked(group, slot))
+        return 0;
+    return !pyd_backoff_forgive(&group->backoff, now_us);
+}
+
+void pyd_manager_slot_ended(struct pyd_manager_group *group, struct pyd_manager_slot *slot, const int *wait_status,
+                            int64_t now_us)
+{
+    uint32_t detail;
+    enum pyd_cause cause = find_cause(group, slot, wait_status, &detail);
+    int failed = is_failed_start(group, slot, cause, now_us);
+    int repeated = failed && group->backoff.failures > 0 && cause == group->last_cause && detail == group->last_detail;
+
+    publish_end(slot, cause, detail, now_us);
+    pyd_manager_slot_drain(slot);
+    pyd_fd_close(&slot->control_fd);
+    pyd_fd_close(&slot->pidfd);
+    /* What it said last stands before the line about its end. */
+    pyd_logpipe_finish(&slot->log);
+    pyd_manager_report_ended(group, slot, cause, detail, repeated, now_us);
+    slot->pid = 0;
+    if (failed) {
+        group->last_cause = cause;
+        group->last_detail = detail;
+        pyd_manager_group_failed(group, slot->started_us, now_us);
+    }
+}

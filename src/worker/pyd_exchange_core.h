@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PYD_EXCHANGE_CORE_H
+#define PYD_EXCHANGE_CORE_H
+
+#include "pyd_conn.h"
+#include "pyd_exchange.h"
+
+/**
+ * The inside of an exchange, for src/worker only. It lives on the request thread's
+ * stack while the runtime runs; the request's strings point into the connection's
+ * receive buffer, which nobody moves meanwhile.
+ *
+ * Memory stays flat whatever the application and the peer do: small writes
+ * are collected up to PYD_EXCHANGE_OUT_MAX; a larger one goes out frame by frame, and
+ * only the rest of a frame the kernel took in part is kept. Body bytes are
+ * received straight into the application's memory.
+ */
+struct pyd_exchange {
+    struct pyd_conn *conn;
+    struct pyd_lane *lane;
+    struct pyd_conn_set *set;
+    struct pyd_wire_request request;
+    struct pyd_status_request *record;
+    int64_t start_us;
+    int64_t waited_us; /* for the peer */
+
+    size_t out_at;   /* bytes of lane->out that are sent */
+    size_t count_at; /* in lane->head: where the number of headers goes */
+    uint32_t header_count;
+
+    size_t inline_at;    /* bytes of an inline body that are read */
+    uint32_t body_left;  /* bytes of the BODY frame begun that are not received yet */
+    int body_status;     /* of BODY_FAIL */
+    unsigned body_last : 1;
+
+    unsigned head_open : 1;   /* HEAD or EARLY begun, not done */
+    unsigned head_final : 1;  /* it is a HEAD */
+    unsigned head_done : 1;   /* a HEAD is in the output */
+    unsigned ended : 1;       /* END or FAIL is */
+    unsigned full : 1;        /* the last send found no room at all */
+    unsigned gone : 1;        /* the client is, the connection is not */
+    unsigned broken : 1;      /* the connection is of no use any more */
+};
+
+/** Collected output beyond which small writes must wait for room. */
+#define PYD_EXCHANGE_OUT_MAX (64u << 10)
+/** Writes up to this are copied. */
+#define PYD_EXCHANGE_COPY_MAX (16u << 10)
+/** Payload of the frames larger writes are cut into; as much may be kept of one that was sent in part. */
+#define PYD_EXCHANGE_FRAME_MAX (128u << 10)
+/** Collected output beyond which log lines take the log pipe instead. */
+#define PYD_EXCHANGE_LOG_MAX (256u << 10)
+
+/** Begin: the request has been decoded and its seq begun. */
+void pyd_exchange_init(struct pyd_exchange *exchange, struct pyd_conn *conn, struct pyd_lane *lane,
+                       const struct pyd_wire_request *request, struct pyd_status_request *record);
+/** The runtime is back: end what it has not ended, send the rest. @return true if the connection can be used again */
+int pyd_exchange_done(struct pyd_exchange *exchange);
+
+/** Wait for events of poll(2) or for the peer to close. @return 0 or ECONNRESET (and broken is set) */
+int pyd_exchange_wait(struct pyd_exchange *exchange, short events);
+/** Take what is left of a BODY frame the application did not read, if it is there and small. @return true if so */
+int pyd_exchange_drain(struct pyd_exchange *exchange);
+
+#endif

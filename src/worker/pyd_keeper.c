@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pyd_keeper.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pyd_clock.h"
+#include "pyd_fd.h"
+#include "pyd_generation.h"
+#include "pyd_log.h"
+#include "pyd_manager.h"
+
+#define GRACE_US 500000
+
+/* How often the lock is looked at when the manager is gone. A lifeline that has ended says that soon nobody may be
+ * left; one that has not may be held open by a process that has nothing to do with us. */
+#define LOOK_SOON_MS 1000
+#define LOOK_LATE_MS 3000
+
+static struct {
+    struct pyd_service *service;
+    pid_t pid;
+    int pipe[2]; /* signal handlers and other threads wake the keeper */
+    int control, lifeline, lock;
+    int manager_gone, lifeline_gone;
+    _Atomic(struct pyd_threads *) dismissed;
+} keeper = {.pipe = {-1, -1}};
+
+static void wake(char why)
+{
+    ssize_t written = write(keeper.pipe[1], &why, 1);
+
+    (void)written; /* a full pipe wakes as well */
+}
+
+static void on_terminate(int number)
+{
+    int saved_errno = errno;
+
+    if (getpid() == keeper.pid) {
+        wake('t');
+    } else { /* a process that the application has forked; the pipe is not its own */
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    errno = saved_errno;
+}
+
+static void on_ignored(int number)
+{
+    (void)number;
+}
+
+void pyd_keeper_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    /* A handler, unlike SIG_IGN, is not inherited by programs that the application starts. */
+    action.sa_handler = on_ignored;
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+void pyd_keeper_notify(void)
+{
+    char look = PYD_CONTROL_LOOK;
+
+    send(keeper.control, &look, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    wake('n');
+}
+
+void pyd_keeper_refuse(struct pyd_threads *threads)
+{
+    atomic_store(&keeper.dismissed, threads);
+    wake('r');
+}
+
+static int stopping(void)
+{
+    return atomic_load(&keeper.service->stopping);
+}
+
+static void take_wakes(void)
+{
+    char bytes[64];
+    ssize_t got = read(keeper.pipe[0], bytes, sizeof(bytes));
+
+    if (got > 0 && memchr(bytes, 't', (size_t)got))
+        pyd_service_stop(keeper.service);
+}
+
+static void take_control(void)
+{
+    char byte;
+    ssize_t got = recv(keeper.control, &byte, 1, MSG_DONTWAIT);
+
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return;
+    if (got <= 0)
+        keeper.manager_gone = 1;
+    else if (byte == PYD_CONTROL_STOP)
+        pyd_service_stop(keeper.service);
+}
+
+static void look_for_httpd(void)
+{
+    if (stopping() || !keeper.manager_gone || pyd_generation_any_alive(keeper.lock))
+        return;
+    pyd_log(PYD_LOG_NOTICE, (int)keeper.service->job.group, "No process of httpd is left: worker %u of '%s' stops.",
+            keeper.service->job.number, keeper.service->job.spec.name);
+    pyd_service_stop(keeper.service);
+}
+
+static int64_t deadline_us(void)
+{
+    int64_t stop_us = pyd_service_stop_deadline(keeper.service, 100);
+
+    return stop_us == INT64_MAX ? INT64_MAX : stop_us + GRACE_US;
+}
+
+/* The application does not let this process end: its exit handlers, or a request that hangs while they wait for it. */
+static void enforce_deadline(void)
+{
+    if (!stopping() || pyd_clock_us() < deadline_us())
+        return;
+    pyd_log(PYD_LOG_WARNING, (int)keeper.service->job.group,
+            PYD_LOGNO(0806) "Worker %u of '%s' ends without its exit handlers having finished: "
+            "shutdown-timeout is over (%u requests running).",
+            keeper.service->job.number, keeper.service->job.spec.name, atomic_load(&keeper.service->running));
+    _exit(PYD_EXIT_OK);
+}
+
+static int timeout_ms(void)
+{
+    int64_t left_us;
+
+    if (stopping()) {
+        if (deadline_us() == INT64_MAX)
+            return -1;
+        left_us = deadline_us() - pyd_clock_us();
+        if (left_us <= 0)
+            return 0;
+        return left_us < 3600000000 ? (int)(left_us / 1000) + 1 : 3600000;
+    }
+    if (!keeper.manager_gone)
+        return -1;
+    return keeper.lifeline_gone ? LOOK_SOON_MS : LOOK_LATE_MS;
+}
+
+static void *run_keeper(void *baton)
+{
+    (void)baton;
+    pthread_setname_np(pthread_self(), "pydaemon-keeper");
+    for (;;) {
+        struct pyd_threads *dismissed = atomic_load(&keeper.dismissed);
+        struct pollfd polled[] = {
+            {.fd = keeper.pipe[0], .events = POLLIN},
+            {.fd = keeper.manager_gone ? -1 : keeper.control, .events = POLLIN},
+            {.fd = keeper.lifeline_gone ? -1 : keeper.lifeline, .events = POLLIN},
+            {.fd = dismissed ? pyd_threads_fd(dismissed) : -1, .events = POLLIN},
+        };
+
+        if (poll(polled, sizeof(polled) / sizeof(polled[0]), timeout_ms()) < 0 && errno != EINTR)
+            memset(polled, 0, sizeof(polled)); /* out of memory for a moment */
+        if (polled[0].revents)
+            take_wakes();
+        if (polled[1].revents)
+            take_control();
+        if (polled[2].revents)
+            keeper.lifeline_gone = 1;
+        if (polled[3].revents)
+            pyd_threads_refuse(dismissed);
+        look_for_httpd();
+        enforce_deadline();
+    }
+    return NULL;
+}
+
+int pyd_keeper_start(struct pyd_service *service, int control, int lifeline, int lock)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    int rv = pyd_fd_pipe(keeper.pipe);
+
+    if (!rv)
+        rv = pyd_fd_set_nonblocking(keeper.pipe[0], 1);
+    if (!rv)
+        rv = pyd_fd_set_nonblocking(keeper.pipe[1], 1);
+    if (rv)
+        return rv;
+    keeper.service = service;
+    keeper.pid = getpid();
+    keeper.control = control;
+    keeper.lifeline = lifeline;
+    keeper.lock = lock;
+    pyd_keeper_catch_signals();
+    rv = pthread_attr_init(&attr);
+    if (rv)
+        return rv;
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    rv = pthread_create(&thread, &attr, run_keeper, NULL);
+    pthread_attr_destroy(&attr);
+    return rv;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PYD_KEEPER_H
+#define PYD_KEEPER_H
+
+#include "pyd_service.h"
+#include "pyd_threads.h"
+
+/**
+ * The keeper: a thread of its own that listens to whoever may stop this worker,
+ * also while the main thread imports the application or runs its exit handlers,
+ * and however long that takes:
+ *
+ *   control socket  the manager's byte. Its end means that the manager is gone, no more.
+ *   SIGTERM         from a successor of the manager, or by hand
+ *   lock file       no httpd process and no manager left: nobody needs this worker. While the manager
+ *                   lives this is the manager's business.
+ *
+ * Once the worker is stopping the keeper sees to it that it ends: shutdown-timeout and half a second
+ * later the process exits, whatever the application does. (At shutdown-timeout the manager kills
+ * it, and says so; the half second leaves that to it.) One keeper per process.
+ */
+
+/** Start it. The descriptors are borrowed for as long as the process lives. @return 0 or an errno */
+int pyd_keeper_start(struct pyd_service *service, int control, int lifeline, int lock);
+
+/** Install the handlers of SIGTERM and SIGPIPE. Again after the application was imported: it may have put its own. */
+void pyd_keeper_catch_signals(void);
+
+/** The status has changed: tells the keeper, and the manager, which may be gone. */
+void pyd_keeper_notify(void);
+
+/** The request threads have been dismissed: the keeper answers what still comes. */
+void pyd_keeper_refuse(struct pyd_threads *threads);
+
+#endif

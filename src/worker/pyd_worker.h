@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PYD_WORKER_H
+#define PYD_WORKER_H
+
+#include "pyd_app.h"
+
+/**
+ * The worker core: a process that has been exec'd by the manager with the
+ * descriptors of pyd_manager.h. main() of each worker program is one call of this.
+ * @return the exit status for _exit()
+ */
+int pyd_worker_main(int argc, char **argv, const struct pyd_app_ops *ops);
+
+#endif

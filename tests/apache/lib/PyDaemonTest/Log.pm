@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+package PyDaemonTest::Log;
+
+# What error logs got since a certain moment, and which of it nobody has announced.
+
+use strict;
+use warnings FATAL => 'all';
+
+# new(GLOB...): the files that match, from their present ends on; ones that appear later, from their beginnings
+sub new {
+    my ($class, @globs) = @_;
+    my $self = bless { globs => \@globs, start => {}, expected => [] }, $class;
+    $self->{start}{$_} = -s $_ for $self->files;
+    return $self;
+}
+
+sub files {
+    my ($self) = @_;
+    return sort map { glob } @{ $self->{globs} };
+}
+
+sub text {
+    my ($self) = @_;
+    my $text = '';
+    for my $file ($self->files) {
+        open my $in, '<', $file or next;
+        seek $in, $self->{start}{$file} // 0, 0;
+        local $/;
+        $text .= <$in> // '';
+    }
+    return $text;
+}
+
+# A line like this will come; it is wrong if it does not.
+sub announce {
+    my ($self, @patterns) = @_;
+    push @{ $self->{expected} }, map { { pattern => $_, needed => 1 } } @patterns;
+}
+
+# A line like this may come.
+sub tolerate {
+    my ($self, @patterns) = @_;
+    push @{ $self->{expected} }, map { { pattern => $_, needed => 0 } } @patterns;
+}
+
+# Lines of level warn and more urgent, crashes, and what did not come through httpd's log at all.
+sub is_bad {
+    my ($line) = @_;
+    return 0 if $line !~ /\S/;
+    return 1 if $line =~ /exit signal|AddressSanitizer|runtime error:/;
+    return $line =~ /^\[[^\]]*\d\d:\d\d:\d\d[^\]]*\] \[\w*:(\w+)\]/ ? $1 =~ /^(?:emerg|alert|crit|error|warn)$/ : 1;
+}
+
+# What is wrong with the log, as a list of lines; nothing, if all is well.
+sub problems {
+    my ($self) = @_;
+    my @problems;
+    for my $line (split /\n/, $self->text) {
+        my @matching = grep { $line =~ $_->{pattern} } @{ $self->{expected} };
+        $_->{seen} = 1 for @matching;
+        push @problems, "not announced: $line" if !@matching && is_bad($line);
+    }
+    push @problems, map { "announced, but did not come: $_->{pattern}" }
+        grep { $_->{needed} && !$_->{seen} } @{ $self->{expected} };
+    return @problems;
+}
+
+1;

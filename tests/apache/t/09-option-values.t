@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# Values of options that are refused, by a message with the option, the value, and what would be right; and limits of
+# what is accepted.
+use PyDaemonTest;
+
+my @refused = (
+    # option => what the message has to say, besides the option and the value
+    [ 'processes=0', qr/1 to 1000.*auto/ ], [ 'processes=1001', qr/1 to 1000/ ], [ 'processes=-1', qr/1 to 1000/ ],
+    [ 'processes=Auto2', qr/auto/ ], [ 'processes=', qr/1 to 1000/ ], [ 'processes=2.5', qr/whole number/ ],
+    [ 'processes=0x10', qr/whole number/ ], [ 'processes=off', qr/1 to 1000/ ],
+    [ 'processes=99999999999999999999', qr/1 to 1000/ ],
+    [ 'threads=off', qr/1 to 1000/ ], [ 'threads=1e3', qr/whole number/ ],
+    [ 'umask=8', qr/octal/ ], [ 'umask=1000', qr/octal.*777/ ], [ 'umask=rwx', qr/octal/ ],
+    [ 'queue-limit=10001', qr/10000/ ], [ 'queue-limit=5K', qr/whole number/ ],
+    [ 'queue-timeout=1d', qr/30 \(seconds\)|500ms/ ], [ 'queue-timeout=1.5', qr/time/ ], [ 'queue-timeout=-1', qr/time/ ],
+    [ 'queue-timeout=1001h', qr/1000h/ ], [ '"startup-timeout=5 s"', qr/500ms/ ],
+    [ 'shutdown-timeout=off', qr/1ms to 1h/ ], [ 'shutdown-timeout=0', qr/1ms to 1h/ ], [ 'shutdown-timeout=2h', qr/1h/ ],
+    [ 'socket-timeout=x', qr/time/ ], [ 'cpu-priority=20', qr/-20 to 19/ ], [ 'cpu-priority=-21', qr/-20 to 19/ ],
+    [ 'stack-size=64K', qr/256K/ ], [ 'stack-size=2G', qr/1G/ ], [ 'stack-size=8MB', qr/size/ ],
+    [ 'open-files=63', qr/64 to 1048576/ ], [ 'core-size=lots', qr/unlimited/ ],
+    [ 'env=NAME', qr/KEY=VALUE/ ], [ 'env==x', qr/KEY=VALUE|name/ ],
+    [ 'user=', qr/empty|text/ ], [ 'home=', qr/empty|text/ ], [ 'python=', qr/empty|text/ ], [ 'lang=', qr/empty|text/ ],
+    [ 'nonsense', qr/The options are: processes, threads, / ], [ 'nonsense=1', qr/The options are: processes, threads, / ], [ 'thread=5', qr/threads/ ], [ 'home-dir=x', qr/did you mean 'home'/ ],
+    [ '.uid=0', qr/no option '\.uid'/ ], [ '.user-name=1', qr/no option/ ], [ 'Threads=5', qr/threads/ ],
+    [ 'open-files=64', qr/threads=15: at least/ ], [ 'threads=5 threads=5', qr/twice/ ], [ 'python=/a python-home=/b', qr/twice/ ],
+    [ 'user=root', qr/never run as root/ ], [ 'user=#0', qr/never run as root/ ], [ 'user=#000', qr/never run as root/ ],
+    [ 'group=root', qr/never run as root/ ], [ 'group=#0', qr/never run as root/ ],
+    [ '"env=A=1', qr/quot/ ],
+);
+my $server = start_server(start => 0, modules => 0, conf => '');
+for my $case (@refused) {
+    my ($option, $right) = @$case;
+    $server->write_conf("\n# a comment\nPyDaemonProcess group-x $option");
+    my ($status, $output) = $server->configtest;
+    isnt($status, 0, "refused: $option");
+    my ($key, $value) = $option =~ /^"?([^= ]*)=?([^ "]*)/;
+    like($output, qr/line (\d+) of \S+httpd\.conf/, '... where');
+    is(($output =~ /line (\d+) of/)[0] // 0, conf_lines(), '... the very line');
+    like($output, qr/PyDaemonProcess/, '... names the directive');
+    like($output, qr/\Q$key\E/, '... the option') unless $option =~ /^"/;
+    like($output, qr/\Q$value\E/, '... the value') if length $value && $option !~ /^"/;
+    like($output, $right, '... and what would be right');
+}
+
+sub conf_lines { # the number of the last line
+    my @lines = split /\n/, PyDaemonTest::slurp($server->dir . '/httpd.conf');
+    return scalar @lines;
+}
+
+# All at once: a group each, both ends of the ranges, and all ways to write them.
+my @accepted = map { split ' ' } 'processes=auto processes=1 threads=1 threads=16 umask=0 umask=0777 umask=27 cpu-priority=-20
+    cpu-priority=19 cpu-priority=off stack-size=256K stack-size=1G stack-size=8m stack-size=off stack-size=0 open-files=1048576
+    open-files=off core-size=0 core-size=unlimited core-size=off core-size=10M queue-limit=1 queue-limit=off queue-limit=0
+    queue-timeout=500ms queue-timeout=45 queue-timeout=45s queue-timeout=5m queue-timeout=1h queue-timeout=off queue-timeout=0
+    startup-timeout=off shutdown-timeout=1ms socket-timeout=off socket-timeout=3s env=A= env=A=b=c env=_x1=5
+    supplementary-groups= lang=C locale=C.UTF-8 display-name=%{GROUP} display-name=x';
+push @accepted, 'open-files=65 threads=1', '"env=TITLE=My site"', 'env="TITLE=My site"', "'display-name=two words'", 'env=A=1 env=B=2 env=A=3';
+my $number = 0;
+$server->write_conf(join "\n", map { "PyDaemonProcess g" . ++$number . " $_" } @accepted);
+my ($status, $output) = $server->configtest;
+is($status, 0, "accepted: @accepted") or diag $output;
+
+finish();

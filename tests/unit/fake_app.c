@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_app.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pyd_exchange.h"
+#include "pyd_log.h"
+
+struct fake_app_shared *fake_app_shared;
+int fake_app_gate[2] = {-1, -1}, fake_app_events[2] = {-1, -1};
+
+static void say(char event)
+{
+    if (write(fake_app_events[1], &event, 1) != 1)
+        abort();
+}
+
+static void wait_at_gate(void)
+{
+    char byte;
+
+    while (read(fake_app_gate[0], &byte, 1) < 0 && errno == EINTR) {
+    }
+}
+
+/* ---- What requests do ---- */
+
+static void begin(struct pyd_exchange *exchange)
+{
+    pyd_exchange_head(exchange, 200, "OK", 2);
+    pyd_exchange_header(exchange, "Content-Type", 12, "text/plain", 10);
+    pyd_exchange_header(exchange, "X-Twice", 7, "1", 1);
+    pyd_exchange_header(exchange, "X-Twice", 7, "2", 1);
+    pyd_exchange_head_done(exchange);
+}
+
+/* As a runtime does it: write what goes, wait for room, go on. */
+static int write_all(struct pyd_exchange *exchange, const char *data, size_t size)
+{
+    while (size) {
+        size_t taken = 0;
+        int rv = pyd_exchange_write(exchange, data, size, &taken);
+
+        data += taken;
+        size -= taken;
+        if (rv == EAGAIN)
+            rv = pyd_exchange_flush(exchange);
+        if (rv)
+            return rv;
+    }
+    return 0;
+}
+
+static void answer(struct pyd_exchange *exchange, const char *text)
+{
+    begin(exchange);
+    write_all(exchange, text, strlen(text));
+    pyd_exchange_end(exchange, 0);
+}
+
+static void do_hello(struct pyd_exchange *exchange, long number)
+{
+    (void)number;
+    answer(exchange, "hello");
+}
+
+/* Reads in pieces of number bytes and sends each back. */
+static void do_echo(struct pyd_exchange *exchange, long number)
+{
+    size_t room = number > 0 ? (size_t)number : 8192, got = 0;
+    char *data = malloc(room);
+    int status = 0, rv;
+
+    begin(exchange);
+    while (!(rv = pyd_exchange_read(exchange, data, room, &got, &status)) && got) {
+        rv = write_all(exchange, data, got);
+        if (rv)
+            break;
+    }
+    if (rv == EIO) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "status %d", status);
+        write_all(exchange, text, strlen(text));
+    }
+    free(data);
+    pyd_exchange_end(exchange, rv != 0);
+}
+
+/* Reads once, number bytes at most, and does not care for the rest. */
+static void do_sip(struct pyd_exchange *exchange, long number)
+{
+    char data[4096];
+    size_t got = 0;
+    int status;
+
+    if (pyd_exchange_read(exchange, data, (size_t)number, &got, &status))
+        got = 0;
+    begin(exchange);
+    write_all(exchange, data, got);
+    pyd_exchange_end(exchange, 0);
+}
+
+/* Says so with a log line, then waits to be let go. */
+static void do_hang(struct pyd_exchange *exchange, long number)
+{
+    (void)number;
+    pyd_exchange_log(exchange, PYD_LOG_NOTICE, "hanging\n", 8);
+    pyd_exchange_flush(exchange);
+    wait_at_gate();
+    answer(exchange, "released");
+}
+
+static void do_die(struct pyd_exchange *exchange, long number)
+{
+    (void)exchange;
+    raise((int)number);
+}
+
+static void do_exit(struct pyd_exchange *exchange, long number)
+{
+    (void)exchange;
+    _exit((int)number);
+}
+
+/* number bytes in pieces of 1 MiB, each byte telling where it stands. */
+static void do_stream(struct pyd_exchange *exchange, long number)
+{
+    size_t size = 1 << 20, sent = 0, total = (size_t)number;
+    char *data = malloc(size);
+    int rv = 0;
+
+    for (size_t i = 0; i < size; i++)
+        data[i] = (char)(i % 251);
+    begin(exchange);
+    while (sent < total && !rv) {
+        size_t part = total - sent < size ? total - sent : size;
+
+        rv = write_all(exchange, data, part);
+        sent += part;
+    }
+    free(data);
+    atomic_store(&fake_app_shared->waiting_ended, rv);
+    if (rv)
+        say('e');
+    pyd_exchange_end(exchange, rv != 0);
+}
+
+/* number small writes without a push between them. */
+static void do_drip(struct pyd_exchange *exchange, long number)
+{
+    begin(exchange);
+    for (long i = 0; i < number; i++) {
+        if (write_all(exchange, "0123456789abcdef", 16))
+            break;
+    }
+    pyd_exchange_end(exchange, 0);
+}
+
+static void do_log(struct pyd_exchange *exchange, long number)
+{
+    (void)number;
+    pyd_exchange_head(exchange, 200, "OK", 2);
+    pyd_exchange_log(exchange, PYD_LOG_ERR, "between head\nand header\n", 24);
+    pyd_exchange_header(exchange, "A", 1, "b", 1);
+    pyd_exchange_head_done(exchange);
+    pyd_exchange_end(exchange, 0);
+}
+
+/* number lines, never pushed. */
+static void do_chatter(struct pyd_exchange *exchange, long number)
+{
+    char line[1024];
+
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    for (long i = 0; i < number; i++)
+        pyd_exchange_log(exchange, PYD_LOG_WARNING, line, sizeof(line));
+    say('c');
+    answer(exchange, "chattered");
+}
+
+static void do_nothing(struct pyd_exchange *exchange, long number)
+{
+    if (number)
+        begin(exchange);
+}
+
+static void do_fail(struct pyd_exchange *exchange, long number)
+{
+    if (number == 1)
+        pyd_exchange_head(exchange, 200, "OK", 2); /* not finished: it is as if it had not been begun */
+    if (number == 2)
+        begin(exchange);
+    pyd_exchange_fail(exchange, PYD_FAIL_PROTOCOL, "status must be str");
+    pyd_exchange_end(exchange, 0); /* too late */
+}
+
+/* A head that no frame can carry. */
+static void do_huge_head(struct pyd_exchange *exchange, long number)
+{
+    size_t size = (size_t)number, taken;
+    char *value = malloc(size);
+
+    memset(value, 'v', size);
+    pyd_exchange_head(exchange, 200, "OK", 2);
+    for (int i = 0; i < 2; i++)
+        pyd_exchange_header(exchange, "X", 1, value, size);
+    pyd_exchange_head_done(exchange);
+    free(value);
+    if (pyd_exchange_write(exchange, "x", 1, &taken) == ENOMEM)
+        pyd_exchange_fail(exchange, PYD_FAIL_PROTOCOL, "head too long");
+    else
+        pyd_exchange_end(exchange, 0);
+}
+
+static void do_early(struct pyd_exchange *exchange, long number)
+{
+    (void)number;
+    pyd_exchange_early(exchange);
+    pyd_exchange_header(exchange, "Link", 4, "</a.css>", 8);
+    pyd_exchange_head_done(exchange);
+    pyd_exchange_push(exchange);
+    answer(exchange, "after hints");
+}
+
+/* A process forked by the application is killed: that must not be taken for the worker's own end. */
+static void do_fork(struct pyd_exchange *exchange, long number)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    (void)number;
+    if (!pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
+        for (;;)
+            poll(NULL, 0, -1);
+    }
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    answer(exchange, WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? "child terminated" : "child did not end");
+}
+
+static void free_const(void *data)
+{
+    atomic_fetch_add(&fake_app_shared->const_freed, 1);
+    free(data);
+}
+
+/* How often this constant set has been used. */
+static void do_count(struct pyd_exchange *exchange, long number)
+{
+    int *count = pyd_exchange_const_data(exchange);
+    char text[96];
+
+    (void)number;
+    if (!count) {
+        count = calloc(1, sizeof(*count));
+        pyd_exchange_const_set_data(exchange, count, free_const);
+    }
+    snprintf(text, sizeof(text), "%.*s %d", (int)pyd_exchange_const(exchange)->target.size,
+             pyd_exchange_const(exchange)->target.data, ++*count);
+    answer(exchange, text);
+}
+
+/* Says whether the peer is there, and again when the gate was opened. */
+static void do_linger(struct pyd_exchange *exchange, long number)
+{
+    (void)number;
+    say(pyd_exchange_disconnected(exchange) ? 'D' : 'c');
+    wait_at_gate();
+    say(pyd_exchange_disconnected(exchange) ? 'd' : 'C');
+    answer(exchange, "too late");
+}
+
+static const struct {
+    const char *verb;
+    void (*act)(struct pyd_exchange *exchange, long number);
+} ACTS[] = {
+    {"hello", do_hello}, {"echo", do_echo},       {"sip", do_sip},         {"hang", do_hang},
+    {"die", do_die},     {"exit", do_exit},       {"stream", do_stream},   {"drip", do_drip},
+    {"log", do_log},     {"chatter", do_chatter}, {"nothing", do_nothing}, {"fail", do_fail},
+    {"early", do_early}, {"fork", do_fork},       {"count", do_count},     {"linger", do_linger},
+    {"huge-head", do_huge_head},
+};
+
+static void run(void *state, struct pyd_exchange *exchange)
+{
+    struct pyd_wire_reader pairs = pyd_exchange_request(exchange)->pairs;
+    struct pyd_wire_str value = {"", 0};
+    char text[64] = "";
+    char *number;
+
+    if (*(char *)state != 's')
+        abort();
+    for (uint32_t i = 0; i < pyd_exchange_request(exchange)->pair_count && i < 2; i++)
+        value = pyd_wire_read_pair(&pairs).value;
+    snprintf(text, sizeof(text), "%.*s", (int)(value.size < 60 ? value.size : 60), value.data);
+    number = strchr(text, ' ');
+    if (number)
+        *number++ = '\0';
+    for (size_t i = 0; i < sizeof(ACTS) / sizeof(ACTS[0]); i++) {
+        if (!strcmp(ACTS[i].verb, text)) {
+            ACTS[i].act(exchange, number ? atol(number) : 0);
+            return;
+        }
+    }
+    pyd_exchange_fail(exchange, PYD_FAIL_LOAD, "no such verb");
+}
+
+/* ---- The life of the runtime ---- */
+
+static void ignore(int number)
+{
+    (void)number;
+}
+
+static int start(const struct pyd_spec *spec)
+{
+    atomic_store(&fake_app_shared->started, spec->threads);
+    if (atomic_load(&fake_app_shared->catch_term))
+        signal(SIGTERM, ignore);
+    if (atomic_load(&fake_app_shared->start_hangs))
+        wait_at_gate();
+    return atomic_load(&fake_app_shared->start_status);
+}
+
+static int thread_begin(unsigned number, void **ret_state)
+{
+    static char state[] = "s";
+
+    if ((int)number == atomic_load(&fake_app_shared->refuse_thread))
+        return ENOMEM;
+    atomic_fetch_add(&fake_app_shared->begun, 1);
+    *ret_state = state;
+    return 0;
+}
+
+static void thread_end(void *state)
+{
+    (void)state;
+    atomic_fetch_add(&fake_app_shared->ended, 1);
+}
+
+static void stop(void)
+{
+    atomic_fetch_add(&fake_app_shared->stopped, 1);
+    if (atomic_load(&fake_app_shared->stop_hangs))
+        say('s');
+    while (atomic_load(&fake_app_shared->stop_hangs))
+        pause();
+}
+
+const struct pyd_app_ops fake_app_ops = {start, thread_begin, run, thread_end, stop};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FAKE_APP_H
+#define FAKE_APP_H
+
+#include <stdatomic.h>
+
+#include "pyd_app.h"
+
+/**
+ * An application without a language: what a request does stands in the value of its second pair,
+ * "verb" or "verb number". See the table in fake_app.c.
+ */
+extern const struct pyd_app_ops fake_app_ops;
+
+/** What the test wants to know, in memory that it shares with the worker. */
+struct fake_app_shared {
+    _Atomic int start_status;       /* what start returns */
+    _Atomic int start_hangs;        /* start waits for a byte on the gate */
+    _Atomic int stop_hangs;         /* stop never returns */
+    _Atomic int refuse_thread;      /* number of a thread whose thread_begin fails */
+    _Atomic int catch_term;         /* start installs its own SIGTERM handler */
+    _Atomic int started, stopped, begun, ended;
+    _Atomic int const_freed;        /* how often data of a constant set was freed */
+    _Atomic int64_t waiting_ended;  /* error that ended the last stream */
+};
+
+extern struct fake_app_shared *fake_app_shared;
+
+/* Pipes, made before the worker is forked: the app waits for a byte on the gate, and tells of events. */
+extern int fake_app_gate[2], fake_app_events[2];
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "board_fixture.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct pyd_claim_ref claim_one(struct pyd_board *board, uint32_t avoid)
+{
+    struct pyd_claim_ref claim = {.slot = NO_SLOT};
+
+    assert_int_equal(pyd_claim_try(board, 0, SELF, avoid, &claim), 0);
+    assert_int_equal(fixture_owner(board, &claim), SELF);
+    return claim;
+}
+
+static int none(struct pyd_board *board)
+{
+    struct pyd_claim_ref claim;
+
+    return pyd_claim_try(board, 0, SELF, NO_SLOT, &claim);
+}
+
+static void test_only_ready_workers_are_claimed(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    const enum pyd_slot_state others[] = {PYD_SLOT_EMPTY,    PYD_SLOT_STARTING, PYD_SLOT_RETIRING,
+                                          PYD_SLOT_STOPPING, PYD_SLOT_DEAD};
+    struct pyd_claim_ref claim;
+    size_t i;
+
+    (void)state;
+    assert_int_equal(none(board), ENOENT);
+    fixture_start(board, 2);
+    for (i = 0; i < sizeof(others) / sizeof(*others); ++i) {
+        fixture_state(board, 2, others[i]);
+        assert_int_equal(none(board), ENOENT);
+        assert_false(pyd_claim_any_free(board, 0));
+    }
+    fixture_state(board, 2, PYD_SLOT_READY);
+    assert_true(pyd_claim_any_free(board, 0));
+    claim = claim_one(board, NO_SLOT);
+    assert_int_equal(claim.slot, 2);
+    assert_int_equal(claim.epoch, 1);
+    assert_int_equal(none(board), EAGAIN);
+    assert_false(pyd_claim_any_free(board, 0));
+    pyd_claim_release(board, &claim);
+    assert_int_equal(fixture_owner(board, &claim), PYD_OWNER_NONE);
+    fixture_done(board);
+}
+
+static void test_spread_first(void **state)
+{
+    struct pyd_board *board = fixture_board(3, 4, 0);
+    struct pyd_claim_ref claim;
+    uint32_t taken, s, least, most;
+
+    (void)state;
+    fixture_start(board, 0);
+    fixture_start(board, 4);
+    fixture_start(board, 8);
+    for (taken = 1; taken <= 12; ++taken) {
+        claim = claim_one(board, NO_SLOT);
+        assert_int_equal(claim.slot % 4, 0);
+        least = 4;
+        most = 0;
+        for (s = 0; s <= 8; s += 4) {
+            uint32_t busy = pyd_claim_busy(board, 0, s);
+
+            least = busy < least ? busy : least;
+            most = busy > most ? busy : most;
+        }
+        assert_in_range(most - least, 0, 1);
+    }
+    assert_int_equal(none(board), EAGAIN);
+    fixture_done(board);
+}
+
+static void test_equals_take_turns(void **state)
+{
+    struct pyd_board *board = fixture_board(3, 4, 0);
+    uint32_t used[9] = {0}, i;
+
+    (void)state;
+    fixture_start(board, 1);
+    fixture_start(board, 2);
+    fixture_start(board, 7);
+    for (i = 0; i < 30; ++i) {
+        struct pyd_claim_ref claim = claim_one(board, NO_SLOT);
+
+        used[claim.slot]++;
+        pyd_claim_release(board, &claim);
+    }
+    assert_int_equal(used[1], 10);
+    assert_int_equal(used[2], 10);
+    assert_int_equal(used[7], 10);
+    fixture_done(board);
+}
+
+static void test_the_least_busy_is_taken_whoever_is_next(void **state)
+{
+    struct pyd_board *board = fixture_board(2, 4, 0);
+    uint32_t i;
+
+    (void)state;
+    fixture_start(board, 0);
+    for (i = 0; i < 3; ++i)
+        claim_one(board, NO_SLOT);
+    fixture_start(board, 1);
+    for (i = 0; i < 3; ++i)
+        assert_int_equal(claim_one(board, NO_SLOT).slot, 1);
+    fixture_done(board);
+}
+
+static void test_avoided_unless_it_is_the_only_one(void **state)
+{
+    struct pyd_board *board = fixture_board(2, 2, 0);
+    struct pyd_claim_ref claim;
+
+    (void)state;
+    fixture_start(board, 0);
+    assert_int_equal(claim_one(board, 0).slot, 0);
+    fixture_start(board, 1);
+    assert_int_equal(claim_one(board, 0).slot, 1);
+    assert_int_equal(claim_one(board, 0).slot, 1);
+    /* Others exist, so it waits for them. */
+    assert_int_equal(pyd_claim_try(board, 0, SELF, 0, &claim), EAGAIN);
+    assert_int_equal(claim_one(board, NO_SLOT).slot, 0);
+    fixture_done(board);
+}
+
+static void test_seq_grows_and_survives_workers(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref claim;
+    uint64_t last = 0;
+    uint32_t epoch, i;
+
+    (void)state;
+    for (epoch = 1; epoch <= 3; ++epoch) {
+        fixture_start(board, 0);
+        for (i = 0; i < 3; ++i) {
+            claim = claim_one(board, NO_SLOT);
+            assert_int_equal(claim.epoch, epoch);
+            assert_true(claim.seq > last);
+            last = claim.seq;
+            pyd_claim_release(board, &claim);
+        }
+    }
+    fixture_done(board);
+}
+
+static void test_an_orphan_is_free_when_its_worker_does_not_run_it(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref claim, next;
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = claim_one(board, NO_SLOT);
+    assert_int_equal(pyd_status_begin(fixture_request(board, &claim), claim.seq, 1, 1), 0);
+    pyd_claim_orphan(board, &claim);
+    assert_int_equal(fixture_owner(board, &claim), PYD_OWNER_ORPHAN);
+    assert_int_equal(none(board), EAGAIN);
+    assert_int_equal(pyd_claim_busy(board, 0, 0), 1);
+    pyd_status_end(fixture_request(board, &claim), claim.seq);
+    assert_int_equal(pyd_claim_busy(board, 0, 0), 0);
+    next = claim_one(board, NO_SLOT);
+    assert_true(next.seq > claim.seq);
+    /* Given up before it was begun: usable at once, and never begun once the next one is. */
+    pyd_claim_orphan(board, &next);
+    claim = claim_one(board, NO_SLOT);
+    assert_int_equal(pyd_status_begin(fixture_request(board, &claim), claim.seq, 1, 1), 0);
+    assert_int_equal(pyd_status_begin(fixture_request(board, &next), next.seq, 1, 1), ESTALE);
+    fixture_done(board);
+}
+
+static void test_an_orphan_is_free_when_its_worker_is_gone(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref claim;
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = claim_one(board, NO_SLOT);
+    assert_int_equal(pyd_status_begin(fixture_request(board, &claim), claim.seq, 1, 1), 0);
+    pyd_claim_orphan(board, &claim);
+    /* The next worker, which has not tidied up its status. */
+    atomic_fetch_add(&pyd_board_slot(board, 0, 0)->epoch, 1);
+    assert_int_equal(pyd_claim_busy(board, 0, 0), 0);
+    assert_int_equal(claim_one(board, NO_SLOT).epoch, 2);
+    fixture_done(board);
+}
+
+static void test_giving_up_twice_does_not_rob_the_next(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref claim, next;
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = claim_one(board, NO_SLOT);
+    pyd_claim_release(board, &claim);
+    pyd_claim_orphan(board, &claim);
+    assert_int_equal(fixture_owner(board, &claim), PYD_OWNER_NONE);
+    next = claim_one(board, NO_SLOT);
+    pyd_claim_release(board, &claim);
+    pyd_claim_orphan(board, &claim);
+    assert_int_equal(fixture_owner(board, &next), SELF);
+    pyd_claim_orphan(board, &next);
+    pyd_claim_release(board, &next);
+    assert_int_equal(fixture_owner(board, &next), PYD_OWNER_ORPHAN);
+    fixture_done(board);
+}
+
+static void test_begun_is_what_the_worker_said(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref claim;
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = claim_one(board, NO_SLOT);
+    assert_false(pyd_claim_begun(board, &claim));
+    assert_int_equal(pyd_status_begin(fixture_request(board, &claim), claim.seq, 1, 1), 0);
+    assert_true(pyd_claim_begun(board, &claim));
+    fixture_state(board, 0, PYD_SLOT_DEAD);
+    assert_true(pyd_claim_begun(board, &claim));
+    pyd_status_end(fixture_request(board, &claim), claim.seq);
+    assert_true(pyd_claim_begun(board, &claim));
+    pyd_claim_release(board, &claim);
+    fixture_start(board, 0);
+    claim = claim_one(board, NO_SLOT);
+    assert_false(pyd_claim_begun(board, &claim));
+    fixture_done(board);
+}
+
+static void test_gone_and_why(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_board_slot *slot = pyd_board_slot(board, 0, 0);
+    struct pyd_claim_ref claim;
+    enum pyd_cause cause = PYD_CAUSE_NONE;
+    uint32_t detail = 0;
+    pid_t pid = 0;
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = claim_one(board, NO_SLOT);
+    assert_false(pyd_claim_worker_gone(board, &claim));
+    fixture_state(board, 0, PYD_SLOT_STOPPING);
+    assert_false(pyd_claim_worker_gone(board, &claim));
+    fixture_state(board, 0, PYD_SLOT_DEAD);
+    assert_true(pyd_claim_worker_gone(board, &claim));
+    assert_int_equal(pyd_claim_cause(board, &claim, &cause, &detail, &pid), EAGAIN);
+    assert_int_equal(cause, PYD_CAUSE_NONE);
+    atomic_store(&slot->ended_cause, PYD_CAUSE_SIGNAL);
+    atomic_store(&slot->ended_detail, 11);
+    atomic_store(&slot->ended_pid, 99);
+    atomic_store(&slot->ended_epoch, 1);
+    assert_int_equal(pyd_claim_cause(board, &claim, &cause, &detail, &pid), 0);
+    assert_int_equal(cause, PYD_CAUSE_SIGNAL);
+    assert_int_equal(detail, 11);
+    assert_int_equal(pid, 99);
+    atomic_store(&slot->ended_cause, 12345);
+    assert_int_equal(pyd_claim_cause(board, &claim, &cause, &detail, &pid), 0);
+    assert_int_equal(cause, PYD_CAUSE_UNKNOWN);
+    /* Another worker came and went. */
+    atomic_store(&slot->ended_cause, PYD_CAUSE_EXIT);
+    fixture_start(board, 0);
+    assert_true(pyd_claim_worker_gone(board, &claim));
+    atomic_store(&slot->ended_epoch, 2);
+    assert_int_equal(pyd_claim_cause(board, &claim, &cause, &detail, &pid), 0);
+    assert_int_equal(cause, PYD_CAUSE_UNKNOWN);
+    assert_int_equal(pid, 0);
+    fixture_done(board);
+}
+
+static void test_what_is_cut_and_terminated(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref claim;
+    struct pyd_board_claim *shared;
+    char uri[300], room[sizeof(shared->what) + 1];
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = claim_one(board, NO_SLOT);
+    shared = pyd_board_claim(board, 0, claim.slot, claim.claim);
+    pyd_claim_describe(board, &claim, "GET", "/a?b=c", 500);
+    pyd_claim_what(board, &claim, room, sizeof(room));
+    assert_string_equal(room, "GET /a?b=c");
+    assert_int_equal(atomic_load(&shared->start_us), 500);
+    pyd_claim_what(board, &claim, room, 6);
+    assert_string_equal(room, "GET /");
+    memset(uri, 'x', sizeof(uri) - 1);
+    uri[sizeof(uri) - 1] = '\0';
+    pyd_claim_describe(board, &claim, "POST", uri, 500);
+    pyd_claim_what(board, &claim, room, sizeof(room));
+    assert_int_equal(strlen(room), sizeof(shared->what) - 1);
+    pyd_claim_describe(board, &claim, uri, uri, 500);
+    pyd_claim_what(board, &claim, room, sizeof(room));
+    assert_int_equal(strlen(room), sizeof(shared->what) - 1);
+    memset(shared->what, 'y', sizeof(shared->what));
+    pyd_claim_what(board, &claim, room, sizeof(room));
+    assert_int_equal(strlen(room), sizeof(shared->what) - 1);
+    fixture_done(board);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_ready_workers_are_claimed),
+        cmocka_unit_test(test_spread_first),
+        cmocka_unit_test(test_equals_take_turns),
+        cmocka_unit_test(test_the_least_busy_is_taken_whoever_is_next),
+        cmocka_unit_test(test_avoided_unless_it_is_the_only_one),
+        cmocka_unit_test(test_seq_grows_and_survives_workers),
+        cmocka_unit_test(test_an_orphan_is_free_when_its_worker_does_not_run_it),
+        cmocka_unit_test(test_an_orphan_is_free_when_its_worker_is_gone),
+        cmocka_unit_test(test_giving_up_twice_does_not_rob_the_next),
+        cmocka_unit_test(test_begun_is_what_the_worker_said),
+        cmocka_unit_test(test_gone_and_why),
+        cmocka_unit_test(test_what_is_cut_and_terminated),
+    };
+
+    return cmocka_run_group_tests_name("claim", tests, NULL, NULL);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "board_fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void test_begin_and_end(void **state)
+{
+    struct pyd_status_request record = {0};
+
+    (void)state;
+    assert_int_equal(pyd_status_begin(&record, 5, 1000, 77), 0);
+    assert_int_equal(atomic_load(&record.seq_state), 5 << 1 | PYD_STATUS_RUNNING);
+    assert_int_equal(atomic_load(&record.start_us), 1000);
+    assert_int_equal(atomic_load(&record.tid), 77);
+    pyd_status_end(&record, 5);
+    assert_int_equal(atomic_load(&record.seq_state), 5 << 1 | PYD_STATUS_DONE);
+}
+
+static void test_old_and_same_are_stale(void **state)
+{
+    struct pyd_status_request record = {0};
+
+    (void)state;
+    assert_int_equal(pyd_status_begin(&record, 0, 1, 1), ESTALE);
+    assert_int_equal(pyd_status_begin(&record, 5, 1000, 77), 0);
+    assert_int_equal(pyd_status_begin(&record, 5, 2000, 78), ESTALE);
+    assert_int_equal(pyd_status_begin(&record, 4, 2000, 78), ESTALE);
+    pyd_status_end(&record, 5);
+    assert_int_equal(pyd_status_begin(&record, 5, 2000, 78), ESTALE);
+    assert_int_equal(pyd_status_begin(&record, 4, 2000, 78), ESTALE);
+    assert_int_equal(atomic_load(&record.start_us), 1000);
+    assert_int_equal(atomic_load(&record.tid), 77);
+    assert_int_equal(pyd_status_begin(&record, 6, 3000, 79), 0);
+    /* What does not fit beside the state bit can't be a claim's. */
+    assert_int_equal(pyd_status_begin(&record, UINT64_MAX, 3000, 79), ESTALE);
+    assert_int_equal(pyd_status_begin(&record, UINT64_MAX >> 1, 3000, 79), 0);
+}
+
+static void test_end_of_an_overtaken_one_is_ignored(void **state)
+{
+    struct pyd_status_request record = {0};
+
+    (void)state;
+    assert_int_equal(pyd_status_begin(&record, 5, 1000, 77), 0);
+    assert_int_equal(pyd_status_begin(&record, 6, 2000, 78), 0);
+    pyd_status_end(&record, 5);
+    assert_int_equal(atomic_load(&record.seq_state), 6 << 1 | PYD_STATUS_RUNNING);
+    assert_int_equal(atomic_load(&record.start_us), 2000);
+    pyd_status_end(&record, 6);
+    assert_int_equal(atomic_load(&record.seq_state), 6 << 1 | PYD_STATUS_DONE);
+}
+
+static void test_open_ends_what_an_earlier_worker_ran(void **state)
+{
+    struct pyd_status_worker *worker = calloc(1, pyd_status_stride(2));
+
+    (void)state;
+    assert_non_null(worker);
+    assert_int_equal(pyd_status_begin(&worker->request[1], 9, 1000, 77), 0);
+    atomic_store(&worker->state, PYD_WORKER_READY);
+    atomic_store(&worker->requests, 12);
+    pyd_status_open(worker, 2, 3);
+    assert_int_equal(atomic_load(&worker->epoch), 3);
+    assert_int_equal(atomic_load(&worker->state), PYD_WORKER_INIT);
+    assert_int_equal(atomic_load(&worker->requests), 0);
+    assert_int_equal(atomic_load(&worker->request[1].seq_state), 9 << 1 | PYD_STATUS_DONE);
+    assert_int_equal(pyd_status_begin(&worker->request[1], 9, 1000, 77), ESTALE);
+    assert_int_equal(pyd_status_begin(&worker->request[1], 10, 1000, 77), 0);
+    free(worker);
+}
+
+static void test_records_of_workers_do_not_share_lines(void **state)
+{
+    uint32_t threads;
+
+    (void)state;
+    for (threads = 1; threads < 40; ++threads) {
+        size_t least = sizeof(struct pyd_status_worker) + threads * sizeof(struct pyd_status_request);
+
+        assert_int_equal(pyd_status_stride(threads) % PYD_BOARD_LINE, 0);
+        assert_in_range(pyd_status_stride(threads), least, least + PYD_BOARD_LINE - 1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_begin_and_end),
+        cmocka_unit_test(test_old_and_same_are_stale),
+        cmocka_unit_test(test_end_of_an_overtaken_one_is_ignored),
+        cmocka_unit_test(test_open_ends_what_an_earlier_worker_ran),
+        cmocka_unit_test(test_records_of_workers_do_not_share_lines),
+    };
+
+    return cmocka_run_group_tests_name("status", tests, NULL, NULL);
+}
