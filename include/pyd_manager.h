@@ -27,10 +27,14 @@ struct pyd_manager_job {
  * Run until the generation has ended: no httpd process holds a lock any more, or SIGTERM came (then workers are
  * stopped at once, each with its shutdown-timeout). Resets signal handlers, setsid()s, closes all descriptors but its
  * own.
- * @return the exit status for _exit(): 0 the generation has ended; 2 told to, httpd is still there. Never 7 or
- * 15, which httpd takes for itself.
+ * @return an exit status below for _exit(). Never 7 or 15, which httpd takes for itself, and no number of a signal
+ * that can end a manager: httpd does not tell the two apart.
  */
 int pyd_manager_run(const struct pyd_manager_job *job);
+
+#define PYD_MANAGER_ENDED 0    /* its generation has ended */
+#define PYD_MANAGER_NO_START 1 /* it has logged why */
+#define PYD_MANAGER_TOLD 2     /* by a signal; httpd is still there and starts another one, unless it is ending, too */
 
 /* Descriptors of a worker, by number, and what its job says; see src/worker/pyd_worker_main.c. */
 enum pyd_worker_fd {

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <ap_mpm.h>
+#include <apr_signal.h>
+#include <apr_strings.h>
 #include <apr_thread_proc.h>
 #include <http_config.h>
 #include <http_core.h>
@@ -182,8 +184,23 @@ static int server_is_ending(void)
            (ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING);
 }
 
-/* The manager has ended: was it meant to? status: 0, or an exit code or signal number (ap_wait_or_timeout
- * does not say which). */
+/* status: an exit status of pyd_manager_run(), or the number of the signal that ended it (ap_wait_or_timeout does not
+ * say which: the header of the manager sees to it that they differ), or -1. */
+static const char *describe_end(apr_pool_t *p, int status)
+{
+    switch (status) {
+    case -1:
+        return "nobody knows how";
+    case PYD_MANAGER_NO_START:
+        return "it could not start";
+    case PYD_MANAGER_TOLD:
+        return "somebody sent it a SIGTERM or SIGINT";
+    default:
+        return apr_psprintf(p, "killed by signal %d, %s", status, apr_signal_description_get(status));
+    }
+}
+
+/* The manager has ended: was it meant to? */
 static void manager_ended(struct generation *generation, int status)
 {
     apr_status_t rv;
@@ -199,15 +216,15 @@ static void manager_ended(struct generation *generation, int status)
     rv = fork_manager(generation);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, managers.server,
-                     PYD_LOGNO(0401) "mod_pydaemon: the manager (pid=%d) of generation %u ended (%d) and could not be "
+                     PYD_LOGNO(0401) "mod_pydaemon: the manager (pid=%d) of generation %u ended (%s) and could not be "
                      "started again; its workers go on, but are not replaced until the next reload",
-                     (int)pid, generation->number, status);
+                     (int)pid, generation->number, describe_end(managers.pconf, status));
         return;
     }
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, managers.server,
-                 PYD_LOGNO(0402) "mod_pydaemon: the manager (pid=%d) of generation %u ended unexpectedly (%d); "
+                 PYD_LOGNO(0402) "mod_pydaemon: the manager (pid=%d) of generation %u ended unexpectedly (%s); "
                  "started again as pid=%d, its workers go on",
-                 (int)pid, generation->number, status, (int)generation->manager);
+                 (int)pid, generation->number, describe_end(managers.pconf, status), (int)generation->manager);
 }
 
 /* APR calls this in the parent's main loop. data must be unregistered before anything else on DEATH and LOST, or

@@ -21,9 +21,6 @@
 
 #define TICK_US INT64_C(1000000)
 #define ALONE_US INT64_C(1000000)
-#define EXIT_ENDED 0
-#define EXIT_NO_START 1
-#define EXIT_TOLD 2 /* stopped although httpd is still there: httpd starts another one, unless it is ending, too */
 
 /* Places in the poll set: four of the manager, then three of each slot. */
 enum { AT_SIGNALS, AT_LIFELINE, AT_POKE, AT_RELAY, AT_SLOTS };
@@ -370,7 +367,7 @@ int pyd_manager_run(const struct pyd_manager_job *job)
         pyd_log(PYD_LOG_CRIT, PYD_LOG_NO_GROUP,
                 PYD_LOGNO(0600) "mod_pydaemon (pid=%d): The manager can't start: %s.", (int)getpid(), strerror(rv));
         tear_down(&manager);
-        return EXIT_NO_START;
+        return PYD_MANAGER_NO_START;
     }
     while (!has_ended(&manager)) {
         wait_for_events(&manager);
@@ -381,7 +378,7 @@ int pyd_manager_run(const struct pyd_manager_job *job)
         sweep(&manager);
         plan_and_act(&manager);
     }
-    rv = pyd_generation_any_alive(manager.lock_fd) ? EXIT_TOLD : EXIT_ENDED;
+    rv = pyd_generation_any_alive(manager.lock_fd) ? PYD_MANAGER_TOLD : PYD_MANAGER_ENDED;
     tear_down(&manager);
     pyd_log(PYD_LOG_NOTICE, PYD_LOG_NO_GROUP, "mod_pydaemon (pid=%d): Manager of generation %u ended.", (int)getpid(),
             job->board->header->generation);

@@ -369,11 +369,11 @@ static int has_worked(const struct pyd_manager_group *group, const struct pyd_ma
     return atomic_load(&status->requests) > 0;
 }
 
-/* Does this end say that workers of the group can't be started? */
-static int is_failed_start(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, enum pyd_cause cause,
-                           int64_t now_us)
+/* Does this end say that workers of the group can't be started? One that leaves by itself is no better than one that
+ * exits: an application may send itself a SIGTERM. */
+static int is_failed_start(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int64_t now_us)
 {
-    if (slot->told || slot->adopted || pyd_cause_is_expected(cause))
+    if (slot->told || slot->adopted)
         return 0;
     if (slot->ready_us == 0)
         return 1;
@@ -387,7 +387,7 @@ void pyd_manager_slot_ended(struct pyd_manager_group *group, struct pyd_manager_
 {
     uint32_t detail;
     enum pyd_cause cause = find_cause(group, slot, wait_status, &detail);
-    int failed = is_failed_start(group, slot, cause, now_us);
+    int failed = is_failed_start(group, slot, now_us);
     int repeated = failed && group->backoff.failures > 0 && cause == group->last_cause && detail == group->last_detail;
 
     publish_end(slot, cause, detail, now_us);

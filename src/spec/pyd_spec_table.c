@@ -26,7 +26,8 @@ static const struct pyd_spec_option OPTIONS[] = {
      "user than its own."},
     {"group", NULL, PYD_SPEC_TEXT, 0, FIELD(group), 0, 0, 0, 0, NULL,
      "httpd's Group",
-     "Group the workers run as: a name, or a number as `#1001`. Never root's."},
+     "Group the workers run as: a name, or a number as `#1001`. Never root's. The user's own group only if it is named "
+     "here."},
     {"supplementary-groups", NULL, PYD_SPEC_TEXT, PYD_SPEC_FLAG_EMPTY, FIELD(supplementary_groups), 0, 0, 0, 0, NULL,
      "those of the user", "Further groups, separated by commas; empty for none."},
     {"umask", NULL, PYD_SPEC_OCTAL, 0, FIELD(umask), -1, 0, 0777, 0, NULL, "httpd's",
@@ -45,7 +46,7 @@ static const struct pyd_spec_option OPTIONS[] = {
      "File with KEY=VALUE lines, read whenever a worker starts; env= wins over it. Relative to ServerRoot."},
     {"lang", NULL, PYD_SPEC_TEXT, 0, FIELD(lang), 0, 0, 0, 0, "C.UTF-8", "C.UTF-8", "LANG of the workers."},
     {"locale", NULL, PYD_SPEC_TEXT, 0, FIELD(locale), 0, 0, 0, 0, "C.UTF-8", "C.UTF-8",
-     "LC_ALL of the workers. Python's UTF-8 mode is on whatever it says."},
+     "LC_ALL of the workers, which outweighs `lang`. Python's UTF-8 mode is on whatever it says."},
     {"display-name", NULL, PYD_SPEC_TEXT, PYD_SPEC_FLAG_GROUP, FIELD(display_name), 0, 0, 0, 0, NULL,
      "(pydaemon:NAME)",
      "Name in `ps`, followed by the worker's number and what it is doing. `%{GROUP}` stands for `(pydaemon:NAME)`."},
@@ -65,8 +66,8 @@ static const struct pyd_spec_option OPTIONS[] = {
     /* Less than 256K: CPython overflows the C stack in ordinary code. */
     {"stack-size", NULL, PYD_SPEC_SIZE, PYD_SPEC_FLAG_OFF, FIELD(stack_bytes), 0, INT64_C(256) << 10, INT64_C(1) << 30,
      0, NULL, "off", "Stack of each request thread. `off`: the system's default."},
-    {"open-files", NULL, PYD_SPEC_COUNT, PYD_SPEC_FLAG_OFF, FIELD(open_files), 0, 64, 1 << 20, 0, NULL, "off",
-     "Most descriptors a worker may open (RLIMIT_NOFILE). `off`: httpd's limit."},
+    {"open-files", NULL, PYD_SPEC_COUNT, PYD_SPEC_FLAG_OFF, FIELD(open_files), 0, 65, 1 << 20, 0, NULL, "off",
+     "Most descriptors a worker may open (RLIMIT_NOFILE), at least 64 more than threads. `off`: httpd's limit."},
     {"core-size", NULL, PYD_SPEC_SIZE, PYD_SPEC_FLAG_OFF | PYD_SPEC_FLAG_UNLIMITED, FIELD(core_bytes), -1, 0, INT64_MAX,
      -1, NULL, "off", "Largest core file of a worker (RLIMIT_CORE). `off`: httpd's limit; 0: none."},
 };

@@ -188,7 +188,7 @@ static void test_bad_values(void **state)
         {"umask=-1", "octal"},
         {"cpu-priority=-1000", "from -20 to 19"},
         {"cpu-priority=--5", "from -20 to 19"},
-        {"open-files=3", "from 64"},
+        {"open-files=3", "from 65"},
         {"core-size=-1", "unlimited, or off"},
         {"env=A", "KEY=VALUE"},
         {"env==1", "KEY=VALUE"},

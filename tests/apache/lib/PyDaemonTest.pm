@@ -15,6 +15,7 @@ use PyDaemonTest::Build;
 use PyDaemonTest::Log;
 use PyDaemonTest::Process;
 use PyDaemonTest::Server;
+use Test2::API ();
 use Test::More ();
 
 our @EXPORT = qw(need_root need_users need_httpd_module sanitized pythons url curl raw_connection apps_dir
@@ -28,6 +29,23 @@ my @servers;
 # A file that hangs ends here, and its servers with it.
 $SIG{ALRM} = sub { die "this test file takes too long\n" };
 alarm 300 * PyDaemonTest::Build::slowness();
+
+# What failed, for the end of the whole run (../run prints it), where nobody has to look for it.
+my $failed = 0;
+Test2::API::test2_stack()->top->listen(sub {
+    my ($hub, $event) = @_;
+    my $facts = $event->facet_data;
+    my $is_failure = $facts->{assert} && !$facts->{assert}{pass} && !$facts->{amnesty};
+    my @remarks = grep { $_->{tag} eq 'DIAG' } @{ $facts->{info} // [] };
+    report("$0 (" . join(' ', $hub->count) . "): $facts->{assert}{details}") if $is_failure;
+    $failed = 1 if $is_failure;
+    report(map { "    $_->{details}" } @remarks) if $failed;
+});
+
+sub report {
+    open my $out, '>>', "$PyDaemonTest::Build::top/failures" or return;
+    print {$out} map { "$_\n" } @_;
+}
 
 # Test::More comes along; test files need only this module.
 sub import {
@@ -157,7 +175,15 @@ sub finish {
     }
     my @problems = $log->problems;
     Test::More::is("@{[scalar @problems]}: " . join("\n", @problems), '0: ', 'nothing unexpected in the error log');
+    report(map { "    --- the end of the log in $_->{dir}:\n" . last_lines($_->log_text, 60) } @servers) if $failed;
     Test::More::done_testing();
+}
+
+sub last_lines {
+    my ($text, $count) = @_;
+    my @lines = split /\n/, $text;
+    splice @lines, 0, -$count if @lines > $count;
+    return join "\n", @lines;
 }
 
 END {

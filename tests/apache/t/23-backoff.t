@@ -22,6 +22,7 @@ def application(environ, start_response):
     return [b"healed\n"]
 PYTHON
 write_app('broken.py', "import no_such_module_anywhere\n$works");
+write_app('leaver.py', "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n$works");
 write_app('brief.py', "import os, threading\nthreading.Timer(0.1, os._exit, [5]).start()\n$works");
 $server->write_conf(<<'CONF');
 <Location />
@@ -33,6 +34,8 @@ PyDaemonProcess broken processes=1
 PyDaemonAlias /broken @dir@/broken.py group=broken
 PyDaemonProcess brief processes=1
 PyDaemonAlias /brief @dir@/brief.py group=brief
+PyDaemonProcess leaver processes=1
+PyDaemonAlias /leaver @dir@/leaver.py group=leaver
 CONF
 $server->start;
 my ($good) = do { wait_for(sub { $server->workers('good') }); $server->workers('good') };
@@ -40,7 +43,7 @@ my ($good) = do { wait_for(sub { $server->workers('good') }); $server->workers('
 # A request that comes before anybody knows waits no longer than until it is known.
 my $begin = time;
 is(curl($server->url('/broken'))->{status}, 503, 'a group that cannot import: 503');
-cmp_ok(time - $begin, '<', 10 * PyDaemonTest::Build::slowness(), '... not only after queue-timeout');
+cmp_ok(time - $begin, '<', 25, '... not only after queue-timeout');
 ok($server->wait_for_log(qr/PYD0602: .*'broken'/), 'one message says that the group cannot start');
 like($server->log_text, qr/Traceback \(most recent call last\)/, '... the traceback is in the log');
 like($server->log_text, qr/ModuleNotFoundError: No module named 'no_such_module_anywhere'/, '... with the reason');
@@ -70,9 +73,14 @@ my $tries = count(qr/Starting worker \d of 'brief'/);
 cmp_ok($tries, '<=', 6, "... is not started all the time (so far: $tries)");
 like(curl($server->url('/brief'))->{status}, qr/^50[23]$/, '... and answered for');
 
+# So is one that stops itself by a signal.
+ok($server->wait_for_log(qr/PYD0602: .*'leaver'/), 'one that sends itself a SIGTERM cannot be started, either');
+$tries = count(qr/Starting worker \d of 'leaver'/);
+cmp_ok($tries, '<=', 6, "... is not started all the time (so far: $tries)");
+
 # It heals without anybody's help but the one who mends the file.
-write_app($_, $works) for 'broken.py', 'brief.py';
-for my $name ('broken', 'brief') {
+write_app($_, $works) for 'broken.py', 'brief.py', 'leaver.py';
+for my $name ('broken', 'brief', 'leaver') {
     ok(wait_for(sub { curl($server->url("/$name"))->{body} eq "healed\n" }, 20), "$name: healed");
     ok($server->wait_for_log(qr/:notice\] .*Workers of '$name' can be started again/), '... and said so');
     is(count(qr/Workers of '$name' can be started again/), 1, '... once');

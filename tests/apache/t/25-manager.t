@@ -19,7 +19,7 @@ mkdir "$dir/marks" and chmod 0777, "$dir/marks";
 sub new_manager { # OLD: the pid of another one
     my ($old) = @_;
     my $found;
-    wait_for(sub { ($found) = grep { $_ != $old } $server->managers; $found }, 5);
+    wait_for(sub { ($found) = grep { $_ != $old } $server->managers; $found });
     return $found // 0;
 }
 
@@ -40,7 +40,7 @@ is(scalar(grep { PyDaemonTest::Process::lives($_) } @workers), 3, 'killed: the w
 is(curl($server->url('/a'))->{status}, 200, '... requests go on without a manager');
 my $next = new_manager($manager);
 ok($next, '... there is a new one');
-ok($server->wait_for_log(qr/PYD0402: .*pid=$manager\).*ended unexpectedly/), '... the log says so');
+ok($server->wait_for_log(qr/PYD0402: .*pid=$manager\).*ended unexpectedly \(killed by signal 9, Killed\)/), '... the log says so');
 ok(replaced(@workers), '... the workers are replaced, one by one');
 is(PyDaemonTest::Process::parent(($server->workers('b'))[0]), $next, '... by workers of the new manager');
 
@@ -105,6 +105,7 @@ for my $signal ('TERM', 'INT') {
     @workers = $server->workers;
     kill $signal => $manager;
     ok(new_manager($manager), "SIG$signal to the manager: there is a new one");
+    ok($server->wait_for_log(qr/PYD0402: .*pid=$manager\).*sent it a SIGTERM or SIGINT/), '... the log says why');
     is(curl($server->url('/a'))->{status}, 200, '... requests are served');
     ok(replaced(@workers), '... by new workers');
 }
