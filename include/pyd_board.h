@@ -96,9 +96,11 @@ void pyd_claim_what(const struct pyd_board *board, const struct pyd_claim_ref *c
 /** Give it back; wakes the oldest waiter. The worker has ended this request (END, FAIL, REFUSE) or never got it, or is
  *  dead. */
 void pyd_claim_release(struct pyd_board *board, const struct pyd_claim_ref *claim);
-/** Give it up while the worker may have it: usable again once the worker is not RUNNING it. */
+/** Give it up while the worker may have it: usable again once the worker is not RUNNING it. What it has not begun by
+ *  now it never will. */
 void pyd_claim_orphan(struct pyd_board *board, const struct pyd_claim_ref *claim);
-/** True once the worker has said that it began this very request. Valid while the claim is held, dead worker or not. */
+/** True once the worker has said that it began this request, dead or not. Valid while the claim is held; also true when
+ *  the claim has been taken from the caller, as then nobody can tell any more. */
 int pyd_claim_begun(const struct pyd_board *board, const struct pyd_claim_ref *claim);
 /** True if the worker that was claimed is gone or another one has taken its slot. */
 int pyd_claim_worker_gone(const struct pyd_board *board, const struct pyd_claim_ref *claim);
@@ -139,8 +141,14 @@ uint32_t pyd_sweep(struct pyd_board *board, uint32_t group, pyd_alive_fn *alive,
 void pyd_sweep_own(struct pyd_board *board, uint32_t self);
 /** True if no owner holds a claim of the slot: it may get a new worker. Sweep first: the dead count until then. */
 int pyd_sweep_slot_unclaimed(struct pyd_board *board, uint32_t group, uint32_t slot);
+/** Take from their living owners the claims of a slot whose worker died long ago. What they do with them from then on
+ *  has no effect. @return how many */
+uint32_t pyd_sweep_slot_reclaim(struct pyd_board *board, uint32_t group, uint32_t slot);
+/** An unclaimed slot without a process gets a new worker: its status says nothing of an earlier one any more, and what
+ *  has been written over its seqs, or those of its claims, ends here. */
+void pyd_sweep_slot_renew(struct pyd_board *board, uint32_t group, uint32_t slot);
 
-/* pyd_status.c: the worker's side */
+/* pyd_status.c: the worker's side, but for revoke */
 
 /** A worker, at its start, before any request: nothing of an earlier epoch runs any more. */
 void pyd_status_open(struct pyd_status_worker *worker, uint32_t threads, uint32_t epoch);
@@ -148,5 +156,7 @@ void pyd_status_open(struct pyd_status_worker *worker, uint32_t threads, uint32_
 int pyd_status_begin(struct pyd_status_request *record, uint64_t seq, int64_t now_us, pid_t tid);
 /** End it; ignored if a newer one has begun meanwhile. */
 void pyd_status_end(struct pyd_status_request *record, uint64_t seq);
+/** Who gives a request up: unless it was begun, pyd_status_begin() says ESTALE for it from now on. Bounded. */
+void pyd_status_revoke(struct pyd_status_request *record, uint64_t seq);
 
 #endif

@@ -17,6 +17,8 @@
  *             never seen by a worker: slots, claims, queue.
  *   status    one per group; written by that group's workers and read by
  *             everybody else, who believe none of it: a lie hurts its own group.
+ *             Others write one word of it, seq_state: who gives a request up revokes it
+ *             there, and the manager sets it right before a new worker starts.
  *
  * There are no pointers and no locks in any of them. Every word with several writers is
  * an _Atomic with a stated repairer:
@@ -25,21 +27,27 @@
  *                  pid -> 0          the same child, done with it
  *                  pid -> ORPHAN     the same child, giving up while the worker may
  *                                    still be executing; or the manager's sweep, when
- *                                    pid is dead
+ *                                    pid is dead, or the worker has been for some seconds
  *                  ORPHAN -> pid     a child, when the worker is not RUNNING it
  *   waiter->owner  0 -> pid -> 0     the same; the sweep frees those of dead pids
  *   group->queue   low half: waiters, a hint >= the truth; high half: a version
  *                  that grows with each change, so that the sweep can correct the hint
  *   slot->state    manager only
+ *   seq_state      older -> RUNNING  worker, begins
+ *                  RUNNING -> DONE   worker, ends
+ *                  older -> DONE     revoked: by the owner or the sweep, before ORPHAN
+ *                  any -> DONE       manager, while the slot has no worker
  *
  * A claim's seq grows with each use and never goes back, not even when the slot gets
  * another worker; the worker begins a request only if its seq is newer than any it has
  * seen on that claim, and says so in its status before the first byte of Python. So
  * whoever finds a worker dead can tell whether a request was begun (then 502) or not
- * (then another worker may have it), and a request given up in time is never begun.
+ * (then another worker may have it). A request given up before it was begun is revoked:
+ * in the status its seq counts as seen, so it is never begun.
  *
  * A slot is not used for a new worker while a living child still holds one of
- * its claims: that child has yet to read the dead worker's status.
+ * its claims: that child has yet to read the dead worker's status. It has some seconds
+ * for that; then the claim is taken from it, and the request counts as begun.
  */
 
 #define PYD_BOARD_MAGIC 0x50594442u
@@ -156,13 +164,14 @@ struct pyd_board_header {
     _Atomic uint32_t superseded; /* parent: 1 when a younger generation exists */
 };
 
-/* What a worker says of itself; in the group's status memfd: slot_count records of
- * pyd_status_stride(threads) bytes. */
+/* What a worker says of itself, but for seq_state see above; in the group's status memfd: slot_count records
+ * of pyd_status_stride(threads) bytes. */
 #define PYD_STATUS_DONE 0u
 #define PYD_STATUS_RUNNING 1u
+#define PYD_STATUS_SEQ_MAX (UINT64_MAX >> 1) /* what fits beside that bit */
 
 struct pyd_status_request {
-    _Atomic uint64_t seq_state; /* seq << 1 | RUNNING or DONE; seq never goes back within an epoch */
+    _Atomic uint64_t seq_state; /* seq << 1 | RUNNING or DONE (or revoked); seq never goes back within an epoch */
     _Atomic int64_t start_us;
     _Atomic int32_t tid;
 };

@@ -30,8 +30,20 @@ void pyd_logline_copy(char *room, const char *line, size_t size);
 /**
  * Write lines, tagged with their level, to a log pipe: each whole, whatever other threads of the process write in
  * this way. Newlines are between them or after the last one; a line that does not fit into one message goes on in
- * the next. Waits for room in the pipe. A process forked by another thread's call may write at once.
+ * the next. A process forked by another thread's call may write at once.
+ *
+ * Waits for room in the pipe, but not for ever: its reader may be stopped. After 5 s the line is dropped, and so are
+ * all others for which there is no room at once, until one gets through again.
  */
 void pyd_logline_write(int fd, int level, const char *lines, size_t size);
+
+/** The calling thread has no time: from now on a line of its own waits for a moment at most. */
+void pyd_logline_hurry(void);
+
+/** Say in one line that so many lines were lost. @param room for at most size bytes, terminated */
+typedef void pyd_logline_loss(char *room, size_t size, unsigned long lines);
+
+/** What comes, as a warning, before the next line that gets through. Call before any thread starts. */
+void pyd_logline_on_loss(pyd_logline_loss *describe);
 
 #endif

@@ -184,15 +184,28 @@ void pyd_claim_what(const struct pyd_board *board, const struct pyd_claim_ref *c
     room[bytes - 1] = '\0';
 }
 
-/* Let go of a claim. False if it is not this use's any more: whoever took it knows better. */
+static struct pyd_status_request *request_of(const struct pyd_board *board, const struct pyd_claim_ref *claim)
+{
+    return &pyd_board_status(board, claim->group, claim->slot)->request[claim->claim];
+}
+
+/*
+ * Let go of a claim. False if it is not this use's any more: whoever took it knows better. Its seq alone does not
+ * tell, as the next owner stores his a moment after he has taken it; but it is taken from a living child only for the
+ * slot to get another worker (pyd_sweep_slot_reclaim).
+ */
 static int give_up(struct pyd_board *board, const struct pyd_claim_ref *claim, uint32_t next)
 {
     _Atomic uint32_t *owner = pyd_board_owners(board, claim->group, claim->slot) + claim->claim;
     uint32_t mine = atomic_load(owner);
 
     if (mine == PYD_OWNER_NONE || mine == PYD_OWNER_ORPHAN ||
+        atomic_load(&pyd_board_slot(board, claim->group, claim->slot)->epoch) != claim->epoch ||
         atomic_load(&pyd_board_claim(board, claim->group, claim->slot, claim->claim)->seq) != claim->seq)
         return 0;
+    /* First, or the next owner's request could be begun while this one still may be. */
+    if (next == PYD_OWNER_ORPHAN)
+        pyd_status_revoke(request_of(board, claim), claim->seq);
     return atomic_compare_exchange_strong(owner, &mine, next);
 }
 
@@ -211,9 +224,8 @@ void pyd_claim_orphan(struct pyd_board *board, const struct pyd_claim_ref *claim
 
 int pyd_claim_begun(const struct pyd_board *board, const struct pyd_claim_ref *claim)
 {
-    const struct pyd_status_worker *status = pyd_board_status(board, claim->group, claim->slot);
-
-    return atomic_load(&status->request[claim->claim].seq_state) >> 1 == claim->seq;
+    /* Newer, when the claim was taken from us and has been used since. */
+    return atomic_load(&request_of(board, claim)->seq_state) >> 1 >= claim->seq;
 }
 
 int pyd_claim_worker_gone(const struct pyd_board *board, const struct pyd_claim_ref *claim)

@@ -81,22 +81,20 @@ int pyd_queue_enter(struct pyd_board *board, uint32_t group, uint32_t self, uint
     return EAGAIN;
 }
 
-/* The oldest waiter that has not been called, with a ticket before `before`. There are at most as many tickets as the
- * count says, so the scan ends early: entries are taken from the front. */
+/* The oldest waiter that has not been called, with a ticket before `before`. The count says only whether anybody waits:
+ * who comes while we look would be found in the place of the last of those it had counted. */
 static struct pyd_board_waiter *find_oldest(const struct pyd_board *board, uint32_t group, uint64_t before)
 {
-    uint32_t limit = pyd_board_settings(board, group)->queue_limit;
-    uint32_t count = pyd_queue_length(board, group);
+    uint32_t limit = pyd_queue_length(board, group) ? pyd_board_settings(board, group)->queue_limit : 0;
     struct pyd_board_waiter *oldest = NULL;
     uint32_t i;
 
-    for (i = 0; i < limit && count > 0; ++i) {
+    for (i = 0; i < limit; ++i) {
         struct pyd_board_waiter *waiter = pyd_board_waiter(board, group, i);
         uint64_t ticket = atomic_load(&waiter->ticket);
 
         if (ticket == 0 || atomic_load(&waiter->owner) == PYD_OWNER_NONE)
             continue;
-        --count;
         if (ticket < before && atomic_load(&waiter->wake) == 0) {
             oldest = waiter;
             before = ticket;
@@ -131,6 +129,11 @@ static int call_one(struct pyd_board *board, uint32_t group, uint64_t before)
 
 void pyd_queue_wake(struct pyd_board *board, uint32_t group, uint32_t count)
 {
+    uint32_t limit = pyd_board_settings(board, group)->queue_limit;
+
+    /* There are no more; but one that takes back its calls could keep us here for ever. */
+    if (count > limit)
+        count = limit;
     while (count > 0 && call_one(board, group, UINT64_MAX))
         --count;
 }

@@ -4,12 +4,16 @@
  * What a worker says of itself. Readers (httpd children, the manager) act on
  * seq_state alone and read the rest for messages and deadlines, so start_us and
  * tid are stored before the state that makes them count.
+ *
+ * A revoked request looks like one that was begun and has ended: all that a worker
+ * asks, and all that a reader may do about it, is the same.
  */
 #include "pyd_board.h"
 
 #include <errno.h>
 
-#define SEQ_MAX (UINT64_MAX >> 1)
+/* Against a worker that keeps changing it: what it begins then is its own affair. */
+#define REVOKE_TRIES_MAX 100
 
 void pyd_status_open(struct pyd_status_worker *worker, uint32_t threads, uint32_t epoch)
 {
@@ -27,7 +31,7 @@ int pyd_status_begin(struct pyd_status_request *record, uint64_t seq, int64_t no
 {
     uint64_t seen = atomic_load(&record->seq_state);
 
-    if (seq > SEQ_MAX || seen >> 1 >= seq)
+    if (seq > PYD_STATUS_SEQ_MAX || seen >> 1 >= seq)
         return ESTALE;
     atomic_store(&record->start_us, now_us);
     atomic_store(&record->tid, (int32_t)tid);
@@ -43,4 +47,17 @@ void pyd_status_end(struct pyd_status_request *record, uint64_t seq)
     uint64_t running = seq << 1 | PYD_STATUS_RUNNING;
 
     atomic_compare_exchange_strong(&record->seq_state, &running, seq << 1 | PYD_STATUS_DONE);
+}
+
+void pyd_status_revoke(struct pyd_status_request *record, uint64_t seq)
+{
+    uint64_t seen = atomic_load(&record->seq_state);
+    int tries;
+
+    if (seq > PYD_STATUS_SEQ_MAX)
+        return; /* never begun anyway */
+    for (tries = 0; tries < REVOKE_TRIES_MAX && seen >> 1 < seq; ++tries) {
+        if (atomic_compare_exchange_strong(&record->seq_state, &seen, seq << 1 | PYD_STATUS_DONE))
+            return;
+    }
 }

@@ -15,6 +15,9 @@
 
 #define VERSION_ONE (UINT64_C(1) << 32)
 
+/* No claim has been used that often: its seq has been written over. Half of what there is, so that it can grow. */
+#define SEQ_SANE_MAX (PYD_STATUS_SEQ_MAX >> 1)
+
 /* Asks once for several entries of the same owner in a row: a question is a system call. */
 struct census {
     pyd_alive_fn *alive;
@@ -32,6 +35,24 @@ static int lives(struct census *census, uint32_t pid)
     return census->lives;
 }
 
+static int is_held(uint32_t owner)
+{
+    return owner != PYD_OWNER_NONE && owner != PYD_OWNER_ORPHAN;
+}
+
+/* As pyd_claim_orphan() does it, in the owner's place: he can't or won't. */
+static uint32_t orphan(struct pyd_board *board, struct pyd_claim_ref claim, uint32_t owner)
+{
+    _Atomic uint32_t *word = pyd_board_owners(board, claim.group, claim.slot) + claim.claim;
+    uint64_t seq = atomic_load(&pyd_board_claim(board, claim.group, claim.slot, claim.claim)->seq);
+
+    /* Not the seq of another owner who has come since. */
+    if (atomic_load(word) != owner)
+        return 0;
+    pyd_status_revoke(&pyd_board_status(board, claim.group, claim.slot)->request[claim.claim], seq);
+    return atomic_compare_exchange_strong(word, &owner, PYD_OWNER_ORPHAN);
+}
+
 static uint32_t sweep_claims(struct pyd_board *board, uint32_t group, struct census *census)
 {
     const struct pyd_board_settings_group *settings = pyd_board_settings(board, group);
@@ -43,8 +64,8 @@ static uint32_t sweep_claims(struct pyd_board *board, uint32_t group, struct cen
         for (i = 0; i < settings->threads; ++i) {
             uint32_t owner = atomic_load(&owners[i]);
 
-            if (owner != PYD_OWNER_NONE && owner != PYD_OWNER_ORPHAN && !lives(census, owner))
-                repaired += atomic_compare_exchange_strong(&owners[i], &owner, PYD_OWNER_ORPHAN);
+            if (is_held(owner) && !lives(census, owner))
+                repaired += orphan(board, (struct pyd_claim_ref){.group = group, .slot = s, .claim = i}, owner);
         }
     }
     return repaired;
@@ -126,10 +147,48 @@ int pyd_sweep_slot_unclaimed(struct pyd_board *board, uint32_t group, uint32_t s
     uint32_t i;
 
     for (i = 0; i < threads; ++i) {
-        uint32_t owner = atomic_load(&owners[i]);
-
-        if (owner != PYD_OWNER_NONE && owner != PYD_OWNER_ORPHAN)
+        if (is_held(atomic_load(&owners[i])))
             return 0;
     }
     return 1;
+}
+
+uint32_t pyd_sweep_slot_reclaim(struct pyd_board *board, uint32_t group, uint32_t slot)
+{
+    uint32_t threads = pyd_board_settings(board, group)->threads;
+    _Atomic uint32_t *owners = pyd_board_owners(board, group, slot);
+    uint32_t i, taken = 0;
+
+    for (i = 0; i < threads; ++i) {
+        uint32_t owner = atomic_load(&owners[i]);
+
+        if (is_held(owner))
+            taken += orphan(board, (struct pyd_claim_ref){.group = group, .slot = slot, .claim = i}, owner);
+    }
+    return taken;
+}
+
+void pyd_sweep_slot_renew(struct pyd_board *board, uint32_t group, uint32_t slot)
+{
+    struct pyd_status_worker *status = pyd_board_status(board, group, slot);
+    uint32_t threads = pyd_board_settings(board, group)->threads;
+    _Atomic uint32_t *owners = pyd_board_owners(board, group, slot);
+    uint32_t i;
+
+    /* Epoch 0 is no worker's. */
+    pyd_status_open(status, threads, 0);
+    for (i = 0; i < threads; ++i) {
+        struct pyd_board_claim *claim = pyd_board_claim(board, group, slot, i);
+        uint64_t seq = atomic_load(&claim->seq);
+
+        if (is_held(atomic_load(&owners[i])))
+            continue; /* only who looks whether the slot is ready, and goes */
+        if (seq > SEQ_SANE_MAX) {
+            seq = 0;
+            atomic_store(&claim->seq, seq);
+        }
+        /* What an earlier worker, or a broken one next to it, has left there may be newer than any claim will ever be:
+         * then this thread would refuse each request. */
+        atomic_store(&status->request[i].seq_state, seq << 1 | PYD_STATUS_DONE);
+    }
 }

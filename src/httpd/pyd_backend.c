@@ -9,12 +9,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <apr_thread_mutex.h>
 
 #include "pyd_fd.h"
 #include "pyd_log.h"
@@ -34,13 +33,16 @@
 struct idle_list {
     struct pyd_backend *first;
     unsigned count;
+    _Atomic uint32_t ended_epoch; /* of the worker that was found to have ended here last; 0: none. Without the lock */
 };
 
+/* For as long as the process: handlers may outlive pchild (mod_http2 stops waiting for its threads after 5 s). */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the lists */
 static struct {
-    apr_thread_mutex_t *lock; /* guards the lists; NULL: no board, nothing is pooled */
-    struct idle_list *lists;  /* one per slot of the board */
+    struct idle_list *lists;  /* one per slot of the board; NULL: no board */
     uint32_t *first_of_group; /* index of a group's first slot in lists */
     struct pyd_board *board;
+    server_rec *server; /* for log lines */
 } pool;
 
 static void destroy(struct pyd_backend *backend)
@@ -75,18 +77,28 @@ static struct pyd_backend *take_list(uint32_t group, uint32_t slot)
     struct idle_list *list = list_of(group, slot);
     struct pyd_backend *first;
 
-    apr_thread_mutex_lock(pool.lock);
+    pthread_mutex_lock(&lock);
     first = list->first;
     list->first = NULL;
     list->count = 0;
-    apr_thread_mutex_unlock(pool.lock);
+    pthread_mutex_unlock(&lock);
     return first;
 }
 
 void pyd_backend_forget(uint32_t group, uint32_t slot)
 {
-    if (pool.lock)
+    if (pool.lists)
         destroy_all(take_list(group, slot));
+}
+
+void pyd_backend_note_ended(const struct pyd_claim_ref *claim)
+{
+    atomic_store(&list_of(claim->group, claim->slot)->ended_epoch, claim->epoch);
+}
+
+int pyd_backend_has_ended(const struct pyd_claim_ref *claim)
+{
+    return atomic_load(&list_of(claim->group, claim->slot)->ended_epoch) == claim->epoch;
 }
 
 /* A connection to exactly this worker; those to its predecessors in the slot are closed. */
@@ -95,10 +107,10 @@ static struct pyd_backend *take_idle(const struct pyd_claim_ref *claim)
     struct idle_list *list;
     struct pyd_backend *found, *stale = NULL;
 
-    if (!pool.lock)
+    if (!pool.lists)
         return NULL;
     list = list_of(claim->group, claim->slot);
-    apr_thread_mutex_lock(pool.lock);
+    pthread_mutex_lock(&lock);
     found = list->first;
     if (found && found->epoch == claim->epoch) {
         list->first = found->next;
@@ -110,7 +122,7 @@ static struct pyd_backend *take_idle(const struct pyd_claim_ref *claim)
         list->first = NULL;
         list->count = 0;
     }
-    apr_thread_mutex_unlock(pool.lock);
+    pthread_mutex_unlock(&lock);
     destroy_all(stale);
     return found;
 }
@@ -121,17 +133,17 @@ static int put_idle(struct pyd_backend *backend)
     struct idle_list *list;
     int wanted;
 
-    if (!pool.lock)
+    if (!pool.lists)
         return 0;
     list = list_of(backend->group, backend->slot);
-    apr_thread_mutex_lock(pool.lock);
+    pthread_mutex_lock(&lock);
     wanted = list->count < IDLE_MAX && (!list->first || list->first->epoch == backend->epoch);
     if (wanted) {
         backend->next = list->first;
         list->first = backend;
         ++list->count;
     }
-    apr_thread_mutex_unlock(pool.lock);
+    pthread_mutex_unlock(&lock);
     return wanted;
 }
 
@@ -146,10 +158,10 @@ static void close_stale(uint32_t group)
         struct pyd_backend *first;
         int stale;
 
-        apr_thread_mutex_lock(pool.lock);
+        pthread_mutex_lock(&lock);
         first = list_of(group, slot)->first;
         stale = first && first->epoch != epoch;
-        apr_thread_mutex_unlock(pool.lock);
+        pthread_mutex_unlock(&lock);
         if (stale)
             destroy_all(take_list(group, slot));
     }
@@ -225,17 +237,43 @@ leave:
     return rv;
 }
 
+/*
+ * False if the worker has closed it, or if bytes have come while no request used it: they would be taken for the
+ * next request's response. Once a request is sent nobody can tell the two apart, so it takes a call now.
+ */
+static int is_silent(const struct pyd_backend *backend)
+{
+    char byte;
+    ssize_t got;
+
+    do {
+        got = recv(backend->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return APR_STATUS_IS_EAGAIN(errno);
+    if (got > 0)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, pool.server,
+                     PYD_LOGNO(0226) "worker pid=%d of '%s' sent something to no request; its connection is closed, no "
+                     "response is affected",
+                     (int)atomic_load(&pyd_board_slot(pool.board, backend->group, backend->slot)->pid),
+                     pyd_board_settings(pool.board, backend->group)->name);
+    return 0;
+}
+
 apr_status_t pyd_backend_acquire(const struct pyd_claim_ref *claim, struct pyd_backend **ret_backend)
 {
-    struct pyd_backend *backend = take_idle(claim);
+    struct pyd_backend *backend;
 
-    if (backend) {
-        backend->next = NULL;
-        backend->pooled = 1;
-        *ret_backend = backend;
-        return APR_SUCCESS;
+    while ((backend = take_idle(claim))) {
+        if (is_silent(backend)) {
+            backend->next = NULL;
+            backend->pooled = 1;
+            *ret_backend = backend;
+            return APR_SUCCESS;
+        }
+        destroy(backend);
     }
-    if (pool.lock)
+    if (pool.lists)
         close_stale(claim->group);
     return connect_new(claim, ret_backend);
 }
@@ -265,7 +303,6 @@ void pyd_backend_release(struct pyd_backend *backend, int reusable)
         return;
     /* Bytes after the end are a worker's mistake: they must not become the next response. */
     if (!reusable || backend->in_at != backend->in_end || trim(backend) != APR_SUCCESS) {
-        /* No lock on this way: it may run in a signal handler of prefork's. */
         destroy(backend);
         return;
     }
@@ -314,24 +351,19 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
 {
     struct pyd_board *board = pyd_launch_board();
     uint32_t group, slots = 0;
-    apr_status_t rv;
 
+    (void)pchild;
     memset(&pool, 0, sizeof(pool));
     if (!board)
         return;
     pool.board = board;
-    pool.first_of_group = apr_pcalloc(pchild, sizeof(*pool.first_of_group) * (pyd_board_group_count(board) + 1));
+    pool.server = s;
+    pool.first_of_group = ap_calloc(pyd_board_group_count(board) + 1, sizeof(*pool.first_of_group));
     for (group = 0; group < pyd_board_group_count(board); ++group) {
         pool.first_of_group[group] = slots;
         slots += pyd_board_settings(board, group)->slot_count;
     }
-    pool.lists = apr_pcalloc(pchild, sizeof(*pool.lists) * (slots + 1));
-    rv = apr_thread_mutex_create(&pool.lock, APR_THREAD_MUTEX_DEFAULT, pchild);
-    if (rv != APR_SUCCESS) {
-        pool.lock = NULL;
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
-                     PYD_LOGNO(0225) "cannot create a mutex; each request makes a connection of its own to its worker");
-    }
+    pool.lists = ap_calloc(slots + 1, sizeof(*pool.lists));
 }
 
 void pyd_backend_register(apr_pool_t *p)

@@ -31,6 +31,14 @@ struct pyd_backend {
 void pyd_backend_forget(uint32_t group, uint32_t slot);
 
 /**
+ * The worker's process has ended, though its slot may go on saying READY: that is for the manager to change, which may
+ * be stopped, or dead. Until there is another worker no request of this process should go there.
+ */
+void pyd_backend_note_ended(const struct pyd_claim_ref *claim);
+/** True if that was noted of this very worker. */
+int pyd_backend_has_ended(const struct pyd_claim_ref *claim);
+
+/**
  * Receive once without blocking, behind what is there.
  * @return APR_SUCCESS, APR_EAGAIN, APR_EOF (also for a reset), APR_ENOMEM or APR_ENOSPC (no room: call reserve)
  */

@@ -76,7 +76,7 @@ static int can_poll(const struct pyd_relay *relay)
 {
     const request_rec *r = relay->r;
 
-    return relay->client_fd >= 0 && r->input_filters->frec->ftype >= AP_FTYPE_PROTOCOL &&
+    return relay->client && r->input_filters->frec->ftype >= AP_FTYPE_PROTOCOL &&
            (!r->expecting_100 || (ap_is_HTTP_SUCCESS(r->status) && !relay->passed));
 }
 

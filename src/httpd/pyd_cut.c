@@ -35,13 +35,22 @@ static void mark(request_rec *r)
         r->main->no_cache = 1;
 }
 
+static void append_end(struct pyd_relay *relay)
+{
+    request_rec *r = relay->r;
+    apr_bucket_alloc_t *allocator = r->connection->bucket_alloc;
+
+    /* The chunk filter leaves out the last chunk for this status only. */
+    pyd_brigade_append(relay->output, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, allocator));
+    pyd_brigade_append(relay->output, apr_bucket_eos_create(allocator));
+}
+
 int pyd_cut_response(struct pyd_relay *relay)
 {
     request_rec *r = relay->r;
-    conn_rec *c = r->connection;
     enum pyd_relay_state state;
 
-    c->keepalive = AP_CONN_CLOSE;
+    r->connection->keepalive = AP_CONN_CLOSE;
     if (relay->bodiless) /* its head is all of it */
         return pyd_response_finish(relay);
     mark(r);
@@ -49,13 +58,35 @@ int pyd_cut_response(struct pyd_relay *relay)
     state = pyd_response_pass(relay, 1);
     if (state != PYD_RELAY_OPEN)
         return pyd_response_result(relay, state);
-    /* The chunk filter leaves out the last chunk for this status only. */
-    pyd_brigade_append(relay->output, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, c->bucket_alloc));
-    pyd_brigade_append(relay->output, apr_bucket_eos_create(c->bucket_alloc));
+    append_end(relay);
     state = pyd_response_pass(relay, 0);
     if (state == PYD_RELAY_OPEN)
         reset_if_unmarked(r);
     return pyd_response_result(relay, state);
+}
+
+int pyd_cut_failed_filter(struct pyd_relay *relay)
+{
+    request_rec *r = relay->r;
+    conn_rec *c = r->connection;
+
+    c->keepalive = AP_CONN_CLOSE;
+    if (c->aborted || relay->answered || relay->bodiless || r->main)
+        return AP_FILTER_ERROR;
+    /* The header filters of HTTP/1 and HTTP/2 set it when they have sent the head. Before, ap_die() answers 500; about
+     * the status see pyd_response_replace(). */
+    if (!r->sent_bodyct) {
+        r->status = relay->error_status;
+        return AP_FILTER_ERROR;
+    }
+    mark(r);
+    /* Past the filter that has failed and others of its kind, as ap_send_error_response() does it. */
+    r->output_filters = r->proto_output_filters;
+    append_end(relay);
+    (void)ap_pass_brigade(r->output_filters, relay->output);
+    apr_brigade_cleanup(relay->output);
+    reset_if_unmarked(r);
+    return AP_FILTER_ERROR;
 }
 
 /*

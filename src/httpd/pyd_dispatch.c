@@ -4,6 +4,8 @@
 #include "pyd_relay.h"
 
 #include <apr_strings.h>
+#include <apr_time.h>
+#include <errno.h>
 
 #include "pyd_clock.h"
 
@@ -14,10 +16,19 @@
 #define BROKEN_RETRY_SECONDS 60
 #define RETRY_SECONDS_MAX 60
 
+/* Workers that have ended, of which the board does not know yet: how often to look again; how many of their claims to
+ * hold while looking for a living one; and how long to wait where queue-timeout is off. A manager that has not noticed
+ * by then is stopped, or dead and not replaced. */
+#define ENDED_PAUSE_US (20 * 1000)
+#define ENDED_CLAIMS_MAX 64
+#define ENDED_WAIT_US (60 * 1000 * 1000)
+
 int pyd_dispatch_expired(const struct pyd_relay *relay)
 {
     int64_t timeout_us = relay->mount.group->spec.queue_timeout_us;
 
+    if (timeout_us == 0 && relay->none_lives)
+        timeout_us = ENDED_WAIT_US;
     return timeout_us > 0 && pyd_clock_us() - relay->started_us >= timeout_us;
 }
 
@@ -53,12 +64,16 @@ static int answer_full(struct pyd_relay *relay)
 
 static int answer_timeout(struct pyd_relay *relay)
 {
-    int starting = atomic_load(&relay->group->state) == PYD_GROUP_STARTING;
+    const char *why = "";
 
+    if (relay->none_lives)
+        why = apr_psprintf(relay->r->pool, "; worker pid=%d has ended, and manager pid=%d has not replaced it",
+                           (int)relay->ended_pid, (int)atomic_load(&relay->board->header->manager_pid));
+    else if (atomic_load(&relay->group->state) == PYD_GROUP_STARTING)
+        why = "; its workers are still starting";
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, relay->r,
                   PYD_LOGNO(0202) "no thread of '%s' was free within queue-timeout (%.1f s%s): %s answered 503",
-                  relay->name, (double)(pyd_clock_us() - relay->started_us) / 1e6,
-                  starting ? "; its workers are still starting" : "", relay->what);
+                  relay->name, (double)(pyd_clock_us() - relay->started_us) / 1e6, why, relay->what);
     return pyd_dispatch_unavailable(relay, busy_retry_seconds(relay));
 }
 
@@ -105,10 +120,53 @@ static int check_hopeless(struct pyd_relay *relay, int none)
     return OK;
 }
 
+/* True if a worker may be there that says READY, busy or not. */
+static int any_living(const struct pyd_relay *relay)
+{
+    struct pyd_claim_ref ref = {.group = relay->mount.group->index};
+
+    for (ref.slot = 0; ref.slot < relay->sizes->slot_count; ++ref.slot) {
+        const struct pyd_board_slot *slot = pyd_board_slot(relay->board, ref.group, ref.slot);
+
+        ref.epoch = atomic_load(&slot->epoch);
+        if (atomic_load(&slot->state) == PYD_SLOT_READY && !pyd_backend_has_ended(&ref))
+            return 1;
+    }
+    return 0;
+}
+
+/* A claim of a worker that is not known to have ended. Those of ended ones are held meanwhile: being the least busy,
+ * they would come first each time. */
+static int try_living(struct pyd_relay *relay, uint32_t avoid_slot)
+{
+    struct pyd_claim_ref held[ENDED_CLAIMS_MAX];
+    size_t count = 0;
+    int rv;
+
+    relay->ended_pid = 0;
+    relay->none_lives = 0;
+    for (;;) {
+        rv = pyd_claim_try(relay->board, relay->mount.group->index, relay->self, avoid_slot, &relay->claim);
+        if (rv || !pyd_backend_has_ended(&relay->claim))
+            break;
+        avoid_slot = relay->claim.slot;
+        held[count++] = relay->claim;
+        relay->none_lives = !any_living(relay);
+        rv = EAGAIN;
+        if (relay->none_lives || count == ENDED_CLAIMS_MAX)
+            break;
+    }
+    if (rv && count > 0)
+        relay->ended_pid = atomic_load(&pyd_board_slot(relay->board, held[0].group, held[0].slot)->pid);
+    while (count > 0)
+        pyd_claim_release(relay->board, &held[--count]);
+    return rv;
+}
+
 /* @return EAGAIN: wait; else *ret_status is the answer or OK */
 static int try_claim(struct pyd_relay *relay, uint32_t avoid_slot, int *ret_status)
 {
-    int rv = pyd_claim_try(relay->board, relay->mount.group->index, relay->self, avoid_slot, &relay->claim);
+    int rv = try_living(relay, avoid_slot);
 
     relay->claimed = rv == 0;
     *ret_status = relay->claimed ? OK : check_hopeless(relay, rv == ENOENT);
@@ -135,6 +193,9 @@ static int wait_turn(struct pyd_relay *relay, uint32_t waiter)
             return answer_timeout(relay);
         if (pyd_relay_client_gone(relay))
             return DONE;
+        /* Giving back the claims of an ended worker has called a waiter, perhaps this one, which would not wait. */
+        if (relay->ended_pid)
+            apr_sleep(ENDED_PAUSE_US);
         if (timeout_us > 0)
             left_us = relay->started_us + timeout_us - pyd_clock_us();
         if (left_us > 0)
@@ -161,11 +222,16 @@ static int claim(struct pyd_relay *relay, uint32_t avoid_slot)
 
 int pyd_dispatch_claim(struct pyd_relay *relay, uint32_t avoid_slot)
 {
+    const struct pyd_board_slot *slot;
     int status = claim(relay, avoid_slot);
 
     if (status != OK)
         return status;
-    relay->pid = atomic_load(&pyd_board_slot(relay->board, relay->claim.group, relay->claim.slot)->pid);
+    slot = pyd_board_slot(relay->board, relay->claim.group, relay->claim.slot);
+    relay->pid = atomic_load(&slot->pid);
+    relay->pid_start = atomic_load(&slot->pid_start);
+    if (atomic_load(&slot->epoch) != relay->claim.epoch)
+        relay->pid_start = 0; /* another worker's */
     pyd_claim_describe(relay->board, &relay->claim, relay->r->method,
                        relay->r->unparsed_uri ? relay->r->unparsed_uri : "", pyd_clock_us());
     return OK;

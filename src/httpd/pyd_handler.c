@@ -39,9 +39,16 @@ struct tries {
 /* getpid() is a system call. */
 static uint32_t self;
 
+/* Only when this process goes: the handler has killed it else. Prefork destroys its pools in a signal handler, which
+ * may have interrupted malloc() or the holder of any lock: nothing but system calls and atomics here. */
 static apr_status_t cleanup(void *data)
 {
-    pyd_relay_let_go(data, PYD_RELAY_ABANDON);
+    struct pyd_relay *relay = data;
+
+    if (relay->backend)
+        (void)close(relay->backend->fd);
+    relay->backend = NULL;
+    pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
     return APR_SUCCESS;
 }
 
@@ -113,7 +120,7 @@ static int conclude(struct pyd_relay *relay, enum pyd_relay_state state)
         return client_gone(relay);
     case PYD_RELAY_FILTER:
         pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
-        return AP_FILTER_ERROR;
+        return pyd_cut_failed_filter(relay);
     default: /* BROKEN */
         pyd_response_detach(relay);
         pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
@@ -161,9 +168,11 @@ static int may_retry(struct pyd_relay *relay, struct tries *tries)
 static int lost(struct pyd_relay *relay, struct tries *tries, int *ret_result)
 {
     int begun = pyd_flow_has_head(&relay->flow) || relay->body_taken || pyd_claim_begun(relay->board, &relay->claim);
-    int gone = pyd_claim_worker_gone(relay->board, &relay->claim);
+    int gone = pyd_relay_worker_gone(relay);
     int retry;
 
+    if (gone)
+        pyd_backend_note_ended(&relay->claim);
     if (begun) {
         pyd_response_detach(relay);
         pyd_report_death(relay);
@@ -242,18 +251,6 @@ static int exchange(struct pyd_relay *relay)
     }
 }
 
-static int client_socket(conn_rec *c)
-{
-    apr_os_sock_t fd = -1;
-    apr_socket_t *socket;
-
-    /* A stream of HTTP/2 has a dummy for a socket (h2_c2.c). */
-    if (c->master)
-        return -1;
-    socket = ap_get_conn_socket(c);
-    return socket && apr_os_sock_get(&fd, socket) == APR_SUCCESS ? fd : -1;
-}
-
 static struct pyd_relay *create_relay(request_rec *r, const struct pyd_mount *mount, struct pyd_board *board)
 {
     struct pyd_relay *relay = apr_pcalloc(r->pool, sizeof(*relay));
@@ -266,7 +263,8 @@ static struct pyd_relay *create_relay(request_rec *r, const struct pyd_mount *mo
     relay->sizes = pyd_board_settings(board, mount->group->index);
     relay->name = mount->group->spec.name;
     relay->what = apr_pstrcat(r->pool, r->method, " ", r->unparsed_uri ? r->unparsed_uri : r->uri, NULL);
-    relay->client_fd = client_socket(r->connection);
+    /* A stream of HTTP/2 has a dummy for a socket (h2_c2.c). */
+    relay->client = r->connection->master ? NULL : ap_get_conn_socket(r->connection);
     relay->started_us = pyd_clock_us();
     relay->queue_start_us = (uint64_t)pyd_clock_wall_us();
     relay->declared_bytes = -1;
@@ -294,6 +292,9 @@ static int serve(request_rec *r, struct pyd_relay *relay)
     apr_interval_time_t before = limit_client(r->connection, relay->mount.group->spec.socket_timeout_us);
     int status = pyd_body_prepare(relay);
 
+    /* An input filter has answered already: no application need be asked. */
+    if (r->eos_sent)
+        status = AP_FILTER_ERROR;
     if (status == OK) {
         pyd_request_collect(relay);
         apr_pool_cleanup_register(r->pool, relay, cleanup, apr_pool_cleanup_null);

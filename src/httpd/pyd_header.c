@@ -42,6 +42,22 @@ enum pyd_header_kind pyd_header_classify(const char *name, size_t size)
     return PYD_HEADER_PLAIN;
 }
 
+int pyd_header_early_ok(const char *name, size_t size)
+{
+    switch (pyd_header_classify(name, size)) {
+    case PYD_HEADER_CONTENT_LENGTH:
+    case PYD_HEADER_HTTPD:
+    case PYD_HEADER_HOP:
+    case PYD_HEADER_STATUS:
+        return 0;
+    case PYD_HEADER_PLAIN:
+    case PYD_HEADER_CONTENT_TYPE:
+    case PYD_HEADER_ERROR:
+    default:
+        return 1;
+    }
+}
+
 /* Locale-free, unlike <ctype.h>. */
 static int is_alnum(char c)
 {

@@ -20,6 +20,9 @@ enum pyd_header_kind {
 /** What a response header is. */
 enum pyd_header_kind pyd_header_classify(const char *name, size_t size);
 
+/** True if early hints (103) may have it: not what says where a message ends, nor what httpd writes itself. */
+int pyd_header_early_ok(const char *name, size_t size);
+
 /** True if it is a token of RFC 9110 5.6.2. */
 int pyd_header_name_ok(const char *name, size_t size);
 

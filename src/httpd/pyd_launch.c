@@ -189,10 +189,21 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
         pyd_managers_poke();
 }
 
+/* Parent, about every ten seconds; httpd has nothing that runs more often. */
+static int monitor(apr_pool_t *p, server_rec *s)
+{
+    (void)p;
+    (void)s;
+    if (getpid() == launch.parent)
+        pyd_managers_retry();
+    return DECLINED;
+}
+
 void pyd_launch_register(apr_pool_t *p)
 {
     (void)p;
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -25,8 +25,9 @@
 #include "pyd_log.h"
 #include "pyd_manager.h"
 
-#define RETAINED_KEY "mod_pydaemon: generations"
-#define RETAINED_VERSION 1
+/* Its number changes with the structures below: what a module of another make has left is not looked at. Those
+ * generations end by themselves, see pyd_managers_suspend(). */
+#define RETAINED_KEY "mod_pydaemon: generations 1"
 
 /* Gracefuls in quick succession while old requests last: each keeps a generation alive. Beyond
  * this many the oldest is told to stop. */
@@ -45,7 +46,6 @@ struct generation { /* plain numbers only: survives dlclose() of this module */
 };
 
 struct retained {
-    int version;
     uint32_t last_number;
     int relay_read_fd, relay_write_fd; /* pyd_logsink_relay(); 0: not made yet */
     struct generation generations[GENERATIONS_MAX];
@@ -216,8 +216,8 @@ static void manager_ended(struct generation *generation, int status)
     rv = fork_manager(generation);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, managers.server,
-                     PYD_LOGNO(0401) "mod_pydaemon: the manager (pid=%d) of generation %u ended (%s) and could not be "
-                     "started again; its workers go on, but are not replaced until the next reload",
+                     PYD_LOGNO(0401) "mod_pydaemon: the manager (pid=%d) of generation %u ended (%s) and cannot be "
+                     "started again; its workers go on, but are not replaced until it is. Trying every ten seconds",
                      (int)pid, generation->number, describe_end(managers.pconf, status));
         return;
     }
@@ -225,6 +225,27 @@ static void manager_ended(struct generation *generation, int status)
                  PYD_LOGNO(0402) "mod_pydaemon: the manager (pid=%d) of generation %u ended unexpectedly (%s); "
                  "started again as pid=%d, its workers go on",
                  (int)pid, generation->number, describe_end(managers.pconf, status), (int)generation->manager);
+}
+
+/* After a fork has failed, which was logged. */
+static void fork_again(struct generation *generation)
+{
+    if (fork_manager(generation) == APR_SUCCESS)
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, managers.server,
+                     "mod_pydaemon: generation %u has a manager again, pid=%d", generation->number,
+                     (int)generation->manager);
+}
+
+void pyd_managers_retry(void)
+{
+    int i;
+
+    for (i = 0; managers.retained && i < GENERATIONS_MAX && !server_is_ending(); ++i) {
+        struct generation *generation = &managers.retained->generations[i];
+
+        if (generation->used && generation->manager == 0 && managers.boards[i])
+            fork_again(generation);
+    }
 }
 
 /* APR calls this in the parent's main loop. data must be unregistered before anything else on DEATH and LOST, or
@@ -246,10 +267,39 @@ static void on_manager_event(int reason, void *data, int status)
     }
 }
 
+static int any_worker(const struct pyd_board *board)
+{
+    uint32_t group, slot;
+
+    for (group = 0; group < pyd_board_group_count(board); ++group) {
+        for (slot = 0; slot < pyd_board_settings(board, group)->slot_count; ++slot) {
+            uint32_t state = atomic_load(&pyd_board_slot(board, group, slot)->state);
+
+            if (state != PYD_SLOT_EMPTY && state != PYD_SLOT_DEAD)
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* The manager ended while httpd ran without this module, or could not be forked again. Another one is needed if there
+ * is something left for it to do. */
+static void resume_without(struct generation *generation)
+{
+    struct pyd_board *board = managers.boards[index_of(generation)];
+
+    if (!board || (!pyd_generation_any_alive(board->lock_fd) && !any_worker(board)))
+        forget(generation);
+    else if (generation->manager == 0)
+        fork_again(generation);
+    else
+        manager_ended(generation, -1);
+}
+
 static void resume_one(struct generation *generation)
 {
     int status = 0;
-    pid_t ended = 0;
+    pid_t ended = -1;
     int i = index_of(generation);
 
     if (pyd_board_attach(generation->board_fd, &managers.boards[i]) != 0)
@@ -258,21 +308,18 @@ static void resume_one(struct generation *generation)
         (void)pyd_generation_unlock(managers.boards[i]);
         atomic_store(&managers.boards[i]->header->superseded, 1);
     }
+    /* 0: a fork has failed, and pyd_managers_retry() has not succeeded since. */
     if (generation->manager > 0)
         ended = waitpid(generation->manager, &status, WNOHANG);
-    if (generation->manager > 0 && ended == 0) {
+    if (ended < 0) {
+        resume_without(generation);
+    } else if (ended > 0) {
+        manager_ended(generation, WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    } else {
         register_manager(generation);
         if (managers.boards[i])
             pyd_generation_poke(managers.boards[i]);
-        return;
     }
-    if (ended == generation->manager && WIFSIGNALED(status))
-        status = WTERMSIG(status);
-    else if (ended == generation->manager)
-        status = WEXITSTATUS(status);
-    else
-        status = -1;
-    manager_ended(generation, status);
 }
 
 /* Made once; without it the last lines of older generations are lost where ErrorLog is a pipe. */
@@ -295,10 +342,8 @@ void pyd_managers_resume(apr_pool_t *pconf, server_rec *s)
     managers.pconf = pconf;
     managers.server = s;
     managers.retained = ap_retained_data_get(RETAINED_KEY);
-    if (!managers.retained) {
+    if (!managers.retained)
         managers.retained = ap_retained_data_create(RETAINED_KEY, sizeof(*managers.retained));
-        managers.retained->version = RETAINED_VERSION;
-    }
     make_relay(managers.retained);
     managers.current = managers.retained->last_number + 1;
     memset(managers.boards, 0, sizeof(managers.boards));
@@ -387,6 +432,10 @@ void pyd_managers_suspend(void)
     int i;
 
     for (i = 0; i < GENERATIONS_MAX; ++i) {
+        /* This module may not come back, or not be able to read its board: whoever serves a generation still, or is
+         * about to (see ALONE_US in the manager), has a lock of his own. */
+        if (managers.boards[i])
+            (void)pyd_generation_unlock(managers.boards[i]);
         pyd_board_unmap(managers.boards[i]);
         managers.boards[i] = NULL;
     }

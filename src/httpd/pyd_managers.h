@@ -32,7 +32,13 @@ apr_status_t pyd_managers_add(struct pyd_board *board, apr_pool_t *pconf);
 /** Wake every living manager: a child has died. */
 void pyd_managers_poke(void);
 
-/** Before pconf is cleared for a reload: forget mappings and pointers, keep numbers. */
+/** Now and then: fork the managers that could not be forked when their predecessors had ended. */
+void pyd_managers_retry(void);
+
+/**
+ * Before pconf is cleared for a reload: forget mappings and pointers, keep numbers. Drops the parent's locks: each
+ * generation ends with its httpd children, whether or not a successor of this module takes it over.
+ */
 void pyd_managers_suspend(void);
 
 /** httpd is ending: TERM all managers, wait (bounded), KILL what is left. */

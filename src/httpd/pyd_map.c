@@ -125,7 +125,7 @@ static int match_alias(request_rec *r, const struct pyd_alias *alias, struct mat
 static int translate(request_rec *r)
 {
     const struct pyd_server_config *config = ap_get_module_config(r->server->module_config, &pydaemon_module);
-    struct match match;
+    struct match match = {0};
 
     if (r->proxyreq || !r->uri || r->uri[0] != '/')
         return DECLINED;

@@ -7,10 +7,12 @@
  */
 #include "pyd_relay.h"
 
+#include <apr_portable.h>
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "pyd_process.h"
 #include "pyd_wire.h"
 
 #define SLICE_MS 1000
@@ -21,13 +23,30 @@
  */
 #define CLIENT_GONE (POLLERR | POLLHUP | POLLNVAL)
 
+/* Each time anew: on a hard stop the MPM closes the socket, and its number may be another one's already. -1: closed. */
+static int client_fd(const struct pyd_relay *relay)
+{
+    apr_os_sock_t fd = -1;
+
+    return apr_os_sock_get(&fd, relay->client) == APR_SUCCESS ? fd : -1;
+}
+
 int pyd_relay_client_gone(struct pyd_relay *relay)
 {
-    struct pollfd poller = {.fd = relay->client_fd, .events = 0};
+    struct pollfd poller = {.fd = -1, .events = 0};
 
     if (relay->r->connection->aborted)
         return 1;
-    return relay->client_fd >= 0 && poll(&poller, 1, 0) > 0 && (poller.revents & CLIENT_GONE);
+    if (!relay->client)
+        return 0;
+    poller.fd = client_fd(relay);
+    return poller.fd < 0 || (poll(&poller, 1, 0) > 0 && (poller.revents & CLIENT_GONE));
+}
+
+int pyd_relay_worker_gone(const struct pyd_relay *relay)
+{
+    return pyd_claim_worker_gone(relay->board, &relay->claim) ||
+           (relay->pid_start && pyd_process_has_ended((pid_t)relay->pid, relay->pid_start));
 }
 
 /* Wait until the worker's descriptor is ready for events. */
@@ -35,21 +54,27 @@ static enum pyd_relay_state wait_worker(struct pyd_relay *relay, short events)
 {
     struct pollfd pollers[2] = {
         {.fd = relay->backend->fd, .events = events},
-        {.fd = relay->client_fd, .events = 0},
+        {.fd = -1, .events = 0},
     };
 
     for (;;) {
-        int ready = poll(pollers, relay->client_fd >= 0 ? 2 : 1, SLICE_MS);
+        int ready;
 
+        if (relay->client) {
+            pollers[1].fd = client_fd(relay);
+            if (pollers[1].fd < 0)
+                return PYD_RELAY_CLIENT;
+        }
+        ready = poll(pollers, relay->client ? 2 : 1, SLICE_MS);
         if (ready > 0 && pollers[0].revents)
             return PYD_RELAY_OPEN;
         if (ready > 0 && (pollers[1].revents & CLIENT_GONE))
             return PYD_RELAY_CLIENT;
         if (relay->r->connection->aborted)
             return PYD_RELAY_CLIENT;
-        /* The other end may be in a rendezvous socket nobody reads any more: no EOF will come then. What a worker sent
-         * before it died is still readable. */
-        if (ready == 0 && pyd_claim_worker_gone(relay->board, &relay->claim))
+        /* The other end may be in a rendezvous socket nobody reads any more, or in a process the application has
+         * forked: no EOF will come then. What a worker sent before it died is still readable. */
+        if (ready == 0 && pyd_relay_worker_gone(relay))
             return poll(pollers, 1, 0) > 0 ? PYD_RELAY_OPEN : PYD_RELAY_LOST;
     }
 }
@@ -58,11 +83,11 @@ int pyd_relay_wait_client(struct pyd_relay *relay)
 {
     struct pollfd pollers[2] = {
         {.fd = relay->backend->fd, .events = 0},
-        {.fd = relay->client_fd, .events = POLLIN},
+        {.fd = client_fd(relay), .events = POLLIN},
     };
     int ready = poll(pollers, 2, SLICE_MS);
 
-    return !(ready > 0 && pollers[0].revents) && !(ready == 0 && pyd_claim_worker_gone(relay->board, &relay->claim));
+    return !(ready > 0 && pollers[0].revents) && !(ready == 0 && pyd_relay_worker_gone(relay));
 }
 
 enum pyd_relay_state pyd_relay_send(struct pyd_relay *relay, struct iovec *vectors, size_t count)

@@ -26,7 +26,7 @@ struct pyd_relay {
     uint32_t self;    /* this process, as owner of claims */
     const char *name;                             /* of the group */
     const char *what;                             /* "GET /path?query", for log lines */
-    int client_fd;                                /* to see a reset by; -1: h2 stream, look at c->aborted only */
+    apr_socket_t *client;                         /* to see a reset by; NULL: h2 stream, look at c->aborted only */
 
     int64_t started_us;      /* monotonic: the handler was called */
     uint64_t queue_start_us; /* the same, wall clock */
@@ -37,7 +37,10 @@ struct pyd_relay {
     /* the attempt under way */
     struct pyd_claim_ref claim;
     struct pyd_backend *backend;
-    int32_t pid; /* of the claimed worker, for log lines */
+    int32_t pid;        /* of the claimed worker */
+    uint64_t pid_start; /* when that process started, to tell whether it has ended; 0: not known */
+    int32_t ended_pid;  /* of a worker that has ended, if that kept the last try from a claim; or 0 */
+    unsigned none_lives : 1; /* ... and no READY one lives */
     struct pyd_flow flow;
     uint32_t body_left; /* bytes of the current BODY frame still to come */
     size_t frame_bytes; /* size of an incomplete control frame, to make room for */
@@ -66,6 +69,7 @@ struct pyd_relay {
     unsigned unflushed : 1;     /* something was passed on, or headers are due, since the last flush */
     unsigned guarded : 1;       /* pyd_cut_guard() was called */
     unsigned too_long : 1;      /* its excess over Content-Length was logged */
+    unsigned answered : 1;      /* a filter has ended the response in its own way: nothing may follow */
 };
 
 /** What became of an attempt, or of a step of it. */
@@ -79,7 +83,7 @@ enum pyd_relay_state {
     PYD_RELAY_LOST,    /* worker is gone, or closed the connection */
     PYD_RELAY_BROKEN,  /* worker broke the protocol; logged */
     PYD_RELAY_CLIENT,  /* client is gone */
-    PYD_RELAY_FILTER   /* an output filter has answered in its own way */
+    PYD_RELAY_FILTER   /* an output filter has failed (logged) or answered in its own way */
 };
 
 /* pyd_relay.c: the exchange */
@@ -90,6 +94,12 @@ enum pyd_relay_state pyd_relay_send(struct pyd_relay *relay, struct iovec *vecto
 enum pyd_relay_state pyd_relay_run(struct pyd_relay *relay);
 /** True if the client was reset or httpd closed its socket (hard stop). One poll(2). */
 int pyd_relay_client_gone(struct pyd_relay *relay);
+
+/**
+ * True if the claimed worker has ended: the board says so, or its process is certainly no more, which the manager may
+ * not have noticed or may never notice. A few system calls.
+ */
+int pyd_relay_worker_gone(const struct pyd_relay *relay);
 
 /** Wait a moment for bytes of the client, which has a socket. @return 0: the worker has gone meanwhile */
 int pyd_relay_wait_client(struct pyd_relay *relay);
@@ -146,6 +156,8 @@ int pyd_response_replace(struct pyd_relay *relay, int status);
 
 /** Pass on what there is, and make sure that the client can tell. @return the handler's result */
 int pyd_cut_response(struct pyd_relay *relay);
+/** After FILTER: what it left is no whole response, unless it has answered itself. @return the handler's result */
+int pyd_cut_failed_filter(struct pyd_relay *relay);
 /** Before reading the body behind a response that has begun: if an input filter ends the response, it is a cut. */
 void pyd_cut_guard(struct pyd_relay *relay);
 

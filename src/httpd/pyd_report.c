@@ -106,7 +106,7 @@ void pyd_report_death(struct pyd_relay *relay)
     while ((rv = pyd_claim_cause(relay->board, &relay->claim, &cause, &detail, &pid)) == APR_EAGAIN &&
            pyd_clock_us() < deadline_us && !pyd_relay_client_gone(relay))
         apr_sleep(CAUSE_STEP_US);
-    if (rv && !pyd_claim_worker_gone(relay->board, &relay->claim))
+    if (rv && !pyd_relay_worker_gone(relay))
         apr_cpystrn(text, "closed the connection", sizeof(text));
     else
         pyd_ending_text(cause, detail, text, sizeof(text));

@@ -128,6 +128,11 @@ enum pyd_relay_state pyd_response_head(struct pyd_relay *relay, const unsigned c
 
     if (pyd_wire_decode_head(payload, size, &head))
         return pyd_report_broken(relay, "a HEAD frame that cannot be read");
+    /* An input filter has answered; what it answered is for the access log to say. */
+    if (relay->r->eos_sent) {
+        relay->replaced = relay->bodiless = 1;
+        return PYD_RELAY_OPEN;
+    }
     rule = set_head(relay, &head);
     if (rule) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, relay->r,
@@ -152,7 +157,7 @@ static const char *collect_early(request_rec *r, const unsigned char *payload, s
 
         if (!pyd_header_name_ok(header.name.data, header.name.size) ||
             !pyd_header_value_ok(header.value.data, header.value.size) ||
-            pyd_header_classify(header.name.data, header.name.size) == PYD_HEADER_HOP)
+            !pyd_header_early_ok(header.name.data, header.name.size))
             return "EARLY with a bad header";
         apr_table_addn(headers, copy(r, header.name), copy(r, header.value));
     }
@@ -170,8 +175,8 @@ enum pyd_relay_state pyd_response_early(struct pyd_relay *relay, const unsigned 
     if (wrong)
         return pyd_report_broken(relay, wrong);
     /* A client that waits for 100 gets 103 first, which RFC 8297 allows. Subrequests have no client; 1.0 knows no 1xx,
-     * httpd looks at that itself. */
-    if (r->main)
+     * httpd looks at that itself. Nothing may follow what an input filter has answered. */
+    if (r->main || r->eos_sent)
         return PYD_RELAY_OPEN;
     r->headers_out = headers;
     r->status = 103;
@@ -205,6 +210,27 @@ void pyd_response_body(struct pyd_relay *relay, const unsigned char *data, size_
                        apr_bucket_transient_create((const char *)data, size, r->connection->bucket_alloc));
 }
 
+/*
+ * How passing on ended. What the client's going away looks like depends on the filter that notices; c->aborted is
+ * usually, not always set. sent_before: the headers had gone out before.
+ */
+static enum pyd_relay_state judge(struct pyd_relay *relay, apr_status_t rv, int sent_before)
+{
+    request_rec *r = relay->r;
+
+    if (r->connection->aborted || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_ECONNRESET(rv) ||
+        APR_STATUS_IS_EPIPE(rv))
+        return PYD_RELAY_CLIENT;
+    if (rv == APR_SUCCESS)
+        return PYD_RELAY_OPEN;
+    relay->answered = rv == AP_FILTER_ERROR && !sent_before && (r->sent_bodyct || r->next);
+    if (!relay->answered)
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv == AP_FILTER_ERROR ? 0 : rv, r,
+                      PYD_LOGNO(0227) "an output filter failed with the response of application %s in '%s' to %s: %s",
+                      relay->mount.target, relay->name, relay->what, r->sent_bodyct ? "response cut" : "answered 500");
+    return PYD_RELAY_FILTER;
+}
+
 /* Send what the filters of the request have passed on. mod_http2 sends it as it comes. */
 static enum pyd_relay_state flush_connection(struct pyd_relay *relay)
 {
@@ -216,34 +242,31 @@ static enum pyd_relay_state flush_connection(struct pyd_relay *relay)
     pyd_brigade_append(relay->output, apr_bucket_flush_create(c->bucket_alloc));
     rv = ap_pass_brigade(c->output_filters, relay->output);
     apr_brigade_cleanup(relay->output);
-    return rv == APR_SUCCESS && !c->aborted ? PYD_RELAY_OPEN : PYD_RELAY_CLIENT;
+    return judge(relay, rv, 1);
 }
 
 enum pyd_relay_state pyd_response_pass(struct pyd_relay *relay, int flush)
 {
-    conn_rec *c = relay->r->connection;
-    apr_status_t rv;
+    request_rec *r = relay->r;
+    enum pyd_relay_state state;
+    int sent_before = r->sent_bodyct != 0;
 
     if (flush)
-        pyd_brigade_append(relay->output, apr_bucket_flush_create(c->bucket_alloc));
+        pyd_brigade_append(relay->output, apr_bucket_flush_create(r->connection->bucket_alloc));
     if (pyd_brigade_is_empty(relay->output))
         return PYD_RELAY_OPEN;
     /* An input filter has ended the response (pyd_cut.c). */
-    if (relay->r->eos_sent) {
+    if (r->eos_sent) {
         apr_brigade_cleanup(relay->output);
+        relay->answered = 1;
         return PYD_RELAY_FILTER;
     }
     relay->passed = 1;
     relay->unflushed = !flush;
-    rv = ap_pass_brigade(relay->r->output_filters, relay->output);
+    state = judge(relay, ap_pass_brigade(r->output_filters, relay->output), sent_before);
     apr_brigade_cleanup(relay->output);
-    if (c->aborted)
-        return PYD_RELAY_CLIENT;
     /* httpd's header filter drops everything behind the head of a response without body, flushes too. */
-    if (rv == APR_SUCCESS)
-        return flush && relay->bodiless ? flush_connection(relay) : PYD_RELAY_OPEN;
-    /* A filter that fails without having answered itself leaves a response that can't be completed. */
-    return rv == AP_FILTER_ERROR ? PYD_RELAY_FILTER : PYD_RELAY_CLIENT;
+    return state == PYD_RELAY_OPEN && flush && relay->bodiless ? flush_connection(relay) : state;
 }
 
 void pyd_response_detach(struct pyd_relay *relay)
@@ -257,12 +280,18 @@ void pyd_response_detach(struct pyd_relay *relay)
 
 int pyd_response_result(struct pyd_relay *relay, enum pyd_relay_state state)
 {
+    conn_rec *c = relay->r->connection;
+
     if (state == PYD_RELAY_FILTER)
-        return AP_FILTER_ERROR;
-    if (state == PYD_RELAY_CLIENT)
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, relay->r, "client has gone while it received the response to %s",
-                      relay->what);
-    return OK;
+        return pyd_cut_failed_filter(relay);
+    if (state != PYD_RELAY_CLIENT)
+        return OK;
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, relay->r, "client has gone while it received the response to %s",
+                  relay->what);
+    if (c->aborted)
+        return OK;
+    c->keepalive = AP_CONN_CLOSE;
+    return AP_FILTER_ERROR;
 }
 
 int pyd_response_finish(struct pyd_relay *relay)
@@ -291,10 +320,10 @@ int pyd_response_replace(struct pyd_relay *relay, int status)
 
     apr_brigade_cleanup(relay->output);
     /* An input filter has answered already, with its own status. */
-    if (status == AP_FILTER_ERROR)
-        return status;
-    /* ap_die() takes any other status for an error within an error. */
-    r->status = HTTP_OK;
+    if (status == AP_FILTER_ERROR || r->eos_sent)
+        return AP_FILTER_ERROR;
+    /* ap_die() tells by it an ErrorDocument that fails, which it must not call again, from a request that fails. */
+    r->status = relay->error_status;
     r->status_line = NULL;
     r->content_type = NULL;
     apr_table_clear(r->headers_out);

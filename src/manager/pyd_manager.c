@@ -279,13 +279,19 @@ static void reap_children(struct manager *manager)
     }
 }
 
-/* A worker said "look": its status is read with the next plan. */
-static void heed_control(struct pyd_manager_slot *slot, const struct pollfd *polled)
+/* A worker said "look": its status is read with the next plan, too. */
+static void heed_control(struct pyd_manager_group *group, struct pyd_manager_slot *slot, const struct pollfd *polled,
+                         int64_t now_us)
 {
+    ssize_t got;
     char byte;
 
-    if (polled->revents && polled->fd == slot->control_fd &&
-        (recv(slot->control_fd, &byte, 1, MSG_DONTWAIT) == 0 || (polled->revents & (POLLERR | POLLNVAL))))
+    if (!polled->revents || polled->fd != slot->control_fd)
+        return;
+    got = recv(slot->control_fd, &byte, 1, MSG_DONTWAIT);
+    if (got == 1 && byte == PYD_CONTROL_LOOK)
+        pyd_manager_group_look(group, slot, now_us);
+    if (got == 0 || (polled->revents & (POLLERR | POLLNVAL)))
         pyd_manager_slot_hang_up(slot);
 }
 
@@ -303,7 +309,7 @@ static void read_worker_events(struct manager *manager)
                 slot->log.fd = -1; /* the board is damaged; don't spin on it */
             else if (at[AT_LOG].revents)
                 pyd_logpipe_read(&slot->log);
-            heed_control(slot, &at[AT_CONTROL]);
+            heed_control(group, slot, &at[AT_CONTROL], manager->now_us);
             if (at[AT_PIDFD].revents && at[AT_PIDFD].fd == slot->pidfd)
                 pyd_manager_slot_ended(group, slot, NULL, manager->now_us);
         }

@@ -10,6 +10,7 @@
 #include "pyd_generation.h"
 #include "pyd_log.h"
 #include "pyd_proc.h"
+#include "pyd_process.h"
 
 static void set_state(struct pyd_manager_group *group, enum pyd_group_state state)
 {
@@ -163,6 +164,26 @@ static int is_living_owner(void *baton, uint32_t pid)
     return pyd_generation_is_alive(group->lock_fd, pid);
 }
 
+/* What is free now is given to those who wait: at most one call each. */
+static void call_waiting(struct pyd_manager_group *group)
+{
+    uint32_t count = 0;
+
+    if (!pyd_queue_busy(group->board, group->index))
+        return;
+    for (uint32_t i = 0; i < group->slot_count; i++)
+        if (group->slots[i].state == PYD_SLOT_READY)
+            count += group->threads - pyd_claim_busy(group->board, group->index, i);
+    pyd_queue_wake(group->board, group->index, count);
+}
+
+void pyd_manager_group_look(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int64_t now_us)
+{
+    if (pyd_manager_slot_is_closed(group, slot, now_us))
+        pyd_manager_slot_drain(slot);
+    call_waiting(group);
+}
+
 /* A worker that has finished a request, or has been ready for long enough, ends a time of failures. */
 static void note_success(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int64_t now_us)
 {
@@ -183,9 +204,13 @@ void pyd_manager_group_sweep(struct pyd_manager_group *group, int64_t now_us)
     for (uint32_t i = 0; i < group->slot_count; i++) {
         struct pyd_manager_slot *slot = &group->slots[i];
 
-        if (slot->pid == 0)
+        if (slot->state == PYD_SLOT_DEAD && now_us - slot->since_us >= PYD_MANAGER_CLAIMED_US)
+            pyd_sweep_slot_reclaim(group->board, group->index, i);
+        if (pyd_manager_slot_is_closed(group, slot, now_us))
             pyd_manager_slot_drain(slot);
-        else if (slot->adopted && slot->pidfd < 0 && pyd_proc_start_time(slot->pid) != slot->pid_start)
+        if (slot->pid == 0)
+            continue;
+        if (slot->adopted && slot->pidfd < 0 && pyd_process_start_time(slot->pid) != slot->pid_start)
             pyd_manager_slot_ended(group, slot, NULL, now_us);
         else
             note_success(group, slot, now_us);

@@ -19,6 +19,10 @@
 /** A worker that ends sooner after it became ready, without having begun a request, counts as a failed start. */
 #define PYD_MANAGER_PROVEN_US INT64_C(10000000)
 
+/** How long an httpd child may hold the claim of a dead worker, to read what became of its request. It takes about a
+ *  second and a half; then the slot is needed more than its answer, which a slow client may put off for minutes. */
+#define PYD_MANAGER_CLAIMED_US INT64_C(5000000)
+
 struct pyd_manager_slot {
     struct pyd_board_slot *shared;
     uint32_t index;
@@ -63,6 +67,8 @@ int pyd_manager_group_init(struct pyd_manager_group *group, struct pyd_board *bo
 void pyd_manager_group_done(struct pyd_manager_group *group);
 /** Plan and act. @return when to do so again at the latest */
 int64_t pyd_manager_group_run(struct pyd_manager_group *group, int64_t now_us);
+/** A worker says "look": it stops taking connections, or a thread is free whose claim nobody is left to release. */
+void pyd_manager_group_look(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int64_t now_us);
 /** What is due each second and on each poke: repairs, and what no event tells. */
 void pyd_manager_group_sweep(struct pyd_manager_group *group, int64_t now_us);
 /** The generation ends: stop all workers, start no more. */
@@ -94,6 +100,9 @@ void pyd_manager_slot_ended(struct pyd_manager_group *group, struct pyd_manager_
 void pyd_manager_slot_hang_up(struct pyd_manager_slot *slot);
 /** Close connections nobody will accept any more, so that who waits on them sees it. */
 void pyd_manager_slot_drain(const struct pyd_manager_slot *slot);
+/** True if the worker takes no connections any more, though its process may go on for long. */
+int pyd_manager_slot_is_closed(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot,
+                               int64_t now_us);
 /** What the worker says of itself: an enum pyd_worker_state, INIT if nothing (yet). */
 uint32_t pyd_manager_slot_says(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot);
 /** Requests it says it has finished. */

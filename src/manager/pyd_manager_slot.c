@@ -15,11 +15,15 @@
 #include "pyd_manager.h"
 #include "pyd_manager_group.h"
 #include "pyd_proc.h"
+#include "pyd_process.h"
 
 extern char **environ;
 
 /* More connections than a rendezvous socket's buffer can hold. */
 #define DRAIN_MAX 4096
+
+/* A worker hears that it shall stop within this time, whatever its application does; but a machine may be busy. */
+#define DEAF_US INT64_C(2000000)
 
 static void set_state(struct pyd_manager_slot *slot, enum pyd_slot_state state, int64_t now_us)
 {
@@ -76,8 +80,11 @@ void pyd_manager_slot_adopt(struct pyd_manager_group *group, struct pyd_manager_
         slot->ready_us = past(atomic_load(&shared->ready_us), now_us);
     slot->told = state == PYD_SLOT_STOPPING;
     slot->retired = state == PYD_SLOT_STOPPING || state == PYD_SLOT_RETIRING;
+    /* Before it is looked at: whoever is found to be the worker then is who has been opened here. */
+    slot->pidfd = slot->pid > 1 ? pyd_proc_watch(slot->pid) : -1;
     if (slot->pid > 0 && pyd_proc_is_worker(slot->pid, slot->pid_start, group->spec.uid, group->worker_fd)) {
-        slot->pidfd = pyd_proc_watch(slot->pid);
+        if (slot->told) /* perhaps it was not, as its manager died */
+            pyd_proc_signal(slot->pid, slot->pidfd, SIGTERM);
         pyd_log(PYD_LOG_NOTICE, (int)group->index,
                 "mod_pydaemon (pid=%d): Worker %u of '%s' was started by an earlier manager: it serves until it is "
                 "replaced.",
@@ -102,6 +109,20 @@ void pyd_manager_slot_drain(const struct pyd_manager_slot *slot)
         if (rv || size == 0)
             return;
     }
+}
+
+/*
+ * One that says that it stops refuses what it may still take. One that has been told and says nothing is stopped or
+ * stuck: should it take some after all, those who wait are none the worse for going elsewhere.
+ */
+int pyd_manager_slot_is_closed(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot,
+                               int64_t now_us)
+{
+    if (slot->pid == 0)
+        return 1;
+    return slot->state == PYD_SLOT_STOPPING &&
+           (slot->killed || pyd_manager_slot_says(group, slot) == PYD_WORKER_STOPPING ||
+            now_us - slot->since_us >= DEAF_US);
 }
 
 uint32_t pyd_manager_slot_says(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
@@ -226,8 +247,8 @@ void pyd_manager_slot_start(struct pyd_manager_group *group, struct pyd_manager_
     int rv;
 
     pyd_manager_slot_drain(slot);
-    /* Nobody holds a claim here who would read from it whether his request had begun. Epoch 0 is no worker's. */
-    pyd_status_open(pyd_board_status(group->board, group->index, slot->index), group->threads, 0);
+    /* Nobody holds a claim here who would read from it whether his request had begun. */
+    pyd_sweep_slot_renew(group->board, group->index, slot->index);
     slot->epoch = slot->epoch == UINT32_MAX ? 1 : slot->epoch + 1;
     slot->number = choose_number(group);
     slot->adopted = slot->told = slot->left = slot->retired = slot->killed = 0;
@@ -251,7 +272,7 @@ void pyd_manager_slot_start(struct pyd_manager_group *group, struct pyd_manager_
         pyd_manager_group_failed(group, now_us, now_us);
         return;
     }
-    slot->pid_start = pyd_proc_start_time(slot->pid);
+    slot->pid_start = pyd_process_start_time(slot->pid);
     pyd_logpipe_name_writer(&slot->log, group->name, slot->pid);
     atomic_store(&shared->pid_start, slot->pid_start);
     atomic_store(&shared->pid, (int32_t)slot->pid);
@@ -300,6 +321,7 @@ void pyd_manager_slot_leave(struct pyd_manager_group *group, struct pyd_manager_
 {
     slot->left = 1;
     set_state(slot, PYD_SLOT_STOPPING, now_us);
+    pyd_manager_slot_drain(slot);
     pyd_log(PYD_LOG_NOTICE, (int)group->index,
             "mod_pydaemon (pid=%d): Worker %u of '%s' is stopping by itself (has it been sent a SIGTERM?).",
             (int)slot->pid, slot->number, group->name);

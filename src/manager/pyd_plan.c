@@ -172,7 +172,8 @@ static void make_room(struct draft *draft)
     for (uint32_t i = 0; i < draft->group->slot_count; i++) {
         const struct pyd_plan_slot *slot = &draft->group->slots[i];
 
-        if (slot->state == PYD_SLOT_DEAD || slot->killed || (slot->state == PYD_SLOT_STOPPING && is_planned(draft, i)))
+        if (slot->killed || (slot->state == PYD_SLOT_STOPPING && is_planned(draft, i)) ||
+            (slot->state == PYD_SLOT_DEAD && !is_over(draft, slot->since_us, PYD_PLAN_CLAIMED_US)))
             return; /* room is being made */
     }
     oldest = find_oldest(draft, PYD_SLOT_STOPPING);

@@ -59,6 +59,8 @@ struct pyd_action {
 
 /** How long a retiring worker may finish its requests (graceful-timeout's default). */
 #define PYD_PLAN_GRACEFUL_US INT64_C(30000000)
+/** How long httpd's children may hold the claims of a dead worker before another one is ended to make room. */
+#define PYD_PLAN_CLAIMED_US INT64_C(2000000)
 /** Applies at the end of a generation where shutdown-timeout is off: nothing may outlive httpd. */
 #define PYD_PLAN_SHUTDOWN_US INT64_C(5000000)
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "pyd_log.h"
 #include "pyd_manager.h"
 #include "pyd_privs.h"
+#include "pyd_process.h"
 
 /* Above every number of enum pyd_worker_fd, so that moving one never overwrites another. */
 #define PARKING_FD 32
@@ -88,12 +90,25 @@ static void unblock_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static __attribute__((noreturn)) void become_worker(const struct pyd_proc_start *start)
+/*
+ * What is not a worker yet must not outlive the manager that makes it: the next one would not recognise it, and start
+ * another one in its slot. Who dies before the call does not send the signal; then the parent is another one. The
+ * worker clears it, when it can be recognised.
+ */
+static void die_with(pid_t manager)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != manager)
+        _exit(PYD_EXIT_SYSTEM);
+}
+
+static __attribute__((noreturn)) void become_worker(const struct pyd_proc_start *start, pid_t manager)
 {
     char error[512], text[600];
     int worker_fd = -1, rv;
 
-    atomic_store(&start->slot->pid_start, pyd_proc_start_time(getpid()));
+    die_with(manager);
+    atomic_store(&start->slot->pid_start, pyd_process_start_time(getpid()));
     atomic_store(&start->slot->pid, (int32_t)getpid());
     pyd_proc_reset_signals();
     /* Its own session: what an application does to its process group is its own affair. */
@@ -114,6 +129,7 @@ static __attribute__((noreturn)) void become_worker(const struct pyd_proc_start 
         complain('3', PYD_LOGNO(0622), text);
         _exit(PYD_EXIT_PRIVILEGE);
     }
+    die_with(manager); /* another user has no such signal (prctl(2)) */
     if (pyd_privs_enter_home(start->spec, error, sizeof error)) {
         snprintf(text, sizeof text, "Worker can't start: %s (option home).", error);
         complain('3', PYD_LOGNO(0623), text);
@@ -128,36 +144,23 @@ static __attribute__((noreturn)) void become_worker(const struct pyd_proc_start 
 
 int pyd_proc_start(const struct pyd_proc_start *start, pid_t *ret_pid)
 {
-    pid_t pid = fork();
+    pid_t manager = getpid(), pid = fork();
 
     if (pid < 0)
         return errno;
     if (pid == 0)
-        become_worker(start);
+        become_worker(start, manager);
     *ret_pid = pid;
     return 0;
 }
 
-uint64_t pyd_proc_parse_stat(const char *text)
-{
-    /* The program's name may contain anything: count from the parenthesis after it, field 2, to field 22. */
-    const char *at = strrchr(text, ')');
-
-    for (int field = 2; at && field < 22; field++) {
-        at = strchr(at, ' ');
-        if (at)
-            at++;
-    }
-    return at ? strtoull(at, NULL, 10) : 0;
-}
-
-static int read_proc(pid_t pid, const char *name, char *room, size_t size)
+static int read_status(pid_t pid, char *room, size_t size)
 {
     char path[64];
     ssize_t n;
     int fd;
 
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno;
@@ -169,21 +172,12 @@ static int read_proc(pid_t pid, const char *name, char *room, size_t size)
     return 0;
 }
 
-uint64_t pyd_proc_start_time(pid_t pid)
-{
-    char text[2048];
-
-    if (pid <= 0 || read_proc(pid, "stat", text, sizeof text))
-        return 0;
-    return pyd_proc_parse_stat(text);
-}
-
 static int has_user(pid_t pid, int64_t uid)
 {
     char text[2048];
     const char *line;
 
-    if (read_proc(pid, "status", text, sizeof text))
+    if (read_status(pid, text, sizeof text))
         return 0;
     line = strstr(text, "\nUid:");
     if (!line)
@@ -207,7 +201,7 @@ static int has_program(pid_t pid, int worker_fd)
 
 int pyd_proc_is_worker(pid_t pid, uint64_t start_time, int64_t uid, int worker_fd)
 {
-    return pid > 1 && start_time != 0 && pyd_proc_start_time(pid) == start_time && has_user(pid, uid) &&
+    return pid > 1 && start_time != 0 && pyd_process_start_time(pid) == start_time && has_user(pid, uid) &&
            has_program(pid, worker_fd);
 }
 

@@ -23,15 +23,11 @@ struct pyd_proc_start {
 
 /**
  * Fork and exec a worker with the descriptors of enum pyd_worker_fd and no others. What fails after the fork shows
- * as a line on the log pipe and one of PYD_EXIT_PRIVILEGE, HOME, SYSTEM, EXEC.
+ * as a line on the log pipe and one of PYD_EXIT_PRIVILEGE, HOME, SYSTEM, EXEC. The child has SIGKILL as its parent
+ * death signal (prctl(2)): it ends with the thread that called this, until the worker clears it.
  * @return 0 or the errno of fork
  */
 int pyd_proc_start(const struct pyd_proc_start *start, pid_t *ret_pid);
-
-/** The start time of a process in clock ticks since boot, from /proc/PID/stat; 0: no such process. */
-uint64_t pyd_proc_start_time(pid_t pid);
-/** Find it in the content of that file. PURE. @return 0 if there is none */
-uint64_t pyd_proc_parse_stat(const char *text);
 
 /**
  * Is that pid, found on the board, really a worker of this group? Start time, user and, where it may be read, program

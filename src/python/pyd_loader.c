@@ -7,9 +7,10 @@
 #include <unistd.h>
 
 #include "pyd_exchange.h"
-#include "pyd_log.h"
+#include "pyd_forked.h"
 #include "pyd_path.h"
 #include "pyd_pyerr.h"
+#include "pyd_pylog.h"
 #include "pyd_script.h"
 
 /* How many names an application's module has are worth telling. */
@@ -207,10 +208,7 @@ static void log_message(struct pyd_exchange *exchange, const char *message)
 {
     const enum pyd_log_level level = PYD_LOG_ERR; /* message has its number */
 
-    if (exchange)
-        pyd_exchange_log(exchange, level, message, strlen(message));
-    else
-        pyd_log(level, PYD_LOG_NO_GROUP, "%s", message);
+    pyd_pylog_lines(exchange, level, message, strlen(message));
 }
 
 static void log_missing(const struct pyd_target *target, PyObject *module, struct pyd_exchange *exchange)
@@ -226,36 +224,6 @@ static void log_missing(const struct pyd_target *target, PyObject *module, struc
              target->callable);
     pyd_buf_done(&callables);
     log_message(exchange, message);
-}
-
-/* Follow the dotted callable from the module. Returns owned; NULL: logged. */
-static PyObject *find_callable(const struct pyd_target *target, PyObject *module, struct pyd_exchange *exchange)
-{
-    PyObject *object = module, *next;
-    char *names_copy = strdup(target->callable), *rest = names_copy, *name;
-
-    Py_INCREF(object);
-    while (object && (name = strsep(&rest, "."))) {
-        next = PyObject_GetAttrString(object, name);
-        Py_DECREF(object);
-        object = next;
-    }
-    free(names_copy);
-    if (!object) {
-        PyErr_Clear();
-        log_missing(target, module, exchange);
-        return NULL;
-    }
-    if (!PyCallable_Check(object)) {
-        char message[1024];
-
-        snprintf(message, sizeof message,
-                 PYD_LOGNO(1004) "'%s' of '%s' cannot be called: it is of type '%s', not a WSGI application.",
-                 target->callable, target->target, Py_TYPE(object)->tp_name);
-        log_message(exchange, message);
-        Py_CLEAR(object);
-    }
-    return object;
 }
 
 static void log_failure(const struct source *source, struct pyd_exchange *exchange)
@@ -278,12 +246,48 @@ static void log_failure(const struct source *source, struct pyd_exchange *exchan
     Py_XDECREF(exception);
 }
 
+/* Follow the dotted callable from the module. Returns owned; NULL: logged. */
+static PyObject *find_callable(const struct pyd_target *target, PyObject *module, struct pyd_exchange *exchange)
+{
+    PyObject *object = module, *next;
+    char *names_copy = strdup(target->callable), *rest = names_copy, *name;
+
+    Py_INCREF(object);
+    while (object && (name = strsep(&rest, "."))) {
+        next = PyObject_GetAttrString(object, name);
+        pyd_forked_check();
+        Py_DECREF(object);
+        object = next;
+    }
+    free(names_copy);
+    if (!object && !PyErr_ExceptionMatches(PyExc_AttributeError)) { /* a module's __getattr__(), a property */
+        log_failure(target->source, exchange);
+        return NULL;
+    }
+    if (!object) {
+        PyErr_Clear();
+        log_missing(target, module, exchange);
+        return NULL;
+    }
+    if (!PyCallable_Check(object)) {
+        char message[1024];
+
+        snprintf(message, sizeof message,
+                 PYD_LOGNO(1004) "'%s' of '%s' cannot be called: it is of type '%s', not a WSGI application.",
+                 target->callable, target->target, Py_TYPE(object)->tp_name);
+        log_message(exchange, message);
+        Py_CLEAR(object);
+    }
+    return object;
+}
+
 static void load(struct pyd_target *target, struct pyd_exchange *exchange)
 {
     struct source *source = target->source;
 
     if (!source->module)
         source->module = source->is_script ? pyd_script_load(source->name) : import_module(source->name);
+    pyd_forked_check();
     if (source->module)
         target->app = find_callable(target, source->module, exchange);
     else

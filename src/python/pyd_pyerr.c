@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pyd_exchange.h"
-#include "pyd_log.h"
+#include "pyd_pylog.h"
 
 PyObject *pyd_pyerr_take(void)
 {
@@ -125,25 +124,9 @@ void pyd_pyerr_append_report(struct pyd_buf *text, PyObject *exception, const ch
         append_traceback(text, exception);
 }
 
-static void log_lines(struct pyd_exchange *exchange, const char *text, size_t size)
-{
-    const enum pyd_log_level level = PYD_LOG_ERR; /* the headline has the number */
-
-    if (exchange) {
-        pyd_exchange_log(exchange, level, text, size);
-        return;
-    }
-    for (size_t start = 0; start < size;) {
-        const char *newline = memchr(text + start, '\n', size - start);
-        size_t end = newline ? (size_t)(newline - text) : size;
-
-        pyd_log(level, PYD_LOG_NO_GROUP, "%.*s", (int)(end - start), text + start);
-        start = end + 1;
-    }
-}
-
 void pyd_pyerr_report(struct pyd_exchange *exchange, PyObject *exception, const char *format, ...)
 {
+    const enum pyd_log_level level = PYD_LOG_ERR; /* the headline has the number */
     struct pyd_buf text = {0};
     char headline[1024] = "";
     va_list arguments;
@@ -155,8 +138,8 @@ void pyd_pyerr_report(struct pyd_exchange *exchange, PyObject *exception, const 
     }
     pyd_pyerr_append_report(&text, exception, format ? headline : NULL);
     if (text.failed) /* no memory: at least what is on the stack */
-        log_lines(exchange, headline, strlen(headline));
+        pyd_pylog_lines(exchange, level, headline, strlen(headline));
     else
-        log_lines(exchange, (const char *)text.data, text.size);
+        pyd_pylog_lines(exchange, level, (const char *)text.data, text.size);
     pyd_buf_done(&text);
 }

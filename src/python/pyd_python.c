@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "pyd_app.h"
+#include "pyd_forked.h"
 #include "pyd_loader.h"
 #include "pyd_log.h"
 #include "pyd_logstream.h"
@@ -108,8 +109,8 @@ static int set_up(const struct pyd_spec *spec)
 {
     PyObject *exception;
 
-    if (!pyd_names_init() && !pyd_logstream_install() && !import_threading() && !pyd_path_init(spec) &&
-        !pyd_wsgi_init(spec))
+    if (!pyd_names_init() && !pyd_logstream_install() && !import_threading() && !pyd_forked_init() &&
+        !pyd_path_init(spec) && !pyd_wsgi_init(spec))
         return 0;
     exception = pyd_pyerr_take();
     pyd_pyerr_report(NULL, exception, PYD_LOGNO(1007) "Python %d.%d cannot be set up for applications:",
@@ -150,8 +151,8 @@ static int python_start(const struct pyd_spec *spec)
     rv = set_up(spec);
     if (!rv)
         rv = load_apps(spec);
-    pyd_logstream_flush();
     main_thread = PyEval_SaveThread();
+    pyd_logstream_flush();
     return rv;
 }
 
@@ -189,6 +190,7 @@ static void python_run(void *state, struct pyd_exchange *exchange)
 
     PyEval_RestoreThread(thread->python);
     pyd_wsgi_run(exchange);
+    pyd_forked_check(); /* in a __del__(), say */
     thread->python = PyEval_SaveThread();
     pyd_logstream_flush();
 }
@@ -224,8 +226,8 @@ static void python_stop(void)
     PyEval_RestoreThread(main_thread);
     call_at_exit("threading", "_shutdown");
     call_at_exit("atexit", "_run_exitfuncs");
-    pyd_logstream_flush();
     main_thread = PyEval_SaveThread();
+    pyd_logstream_flush();
     fflush(NULL);
 }
 

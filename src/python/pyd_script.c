@@ -19,15 +19,14 @@ static PyObject *script_name(const char *path)
 }
 
 /* A new module for the script, with the __spec__, __loader__ and __file__ that imported modules have. */
-static PyObject *script_module(const char *path, PyObject **ret_name, PyObject **ret_loader)
+static PyObject *script_module(const char *path, PyObject *file, PyObject **ret_name, PyObject **ret_loader)
 {
     PyObject *machinery = PyImport_ImportModule("importlib.machinery");
     PyObject *util = PyImport_ImportModule("importlib.util");
     PyObject *name = script_name(path);
-    PyObject *file = PyUnicode_DecodeFSDefault(path);
     PyObject *loader = NULL, *maker = NULL, *keywords = NULL, *arguments = NULL, *spec = NULL, *module = NULL;
 
-    if (machinery && util && name && file)
+    if (machinery && util && name)
         loader = PyObject_CallMethod(machinery, "SourceFileLoader", "OO", name, file);
     if (loader) {
         maker = PyObject_GetAttrString(util, "spec_from_file_location");
@@ -48,7 +47,6 @@ static PyObject *script_module(const char *path, PyObject **ret_name, PyObject *
     Py_XDECREF(arguments);
     Py_XDECREF(maker);
     Py_XDECREF(loader);
-    Py_XDECREF(file);
     Py_XDECREF(name);
     Py_XDECREF(util);
     Py_XDECREF(machinery);
@@ -56,13 +54,13 @@ static PyObject *script_module(const char *path, PyObject **ret_name, PyObject *
 }
 
 /* Compiled from the file as it is now: a cached .pyc is chosen by a timestamp of whole seconds, and none is written. */
-static int run_script(const char *path, PyObject *loader, PyObject *module)
+static int run_script(PyObject *file, PyObject *loader, PyObject *module)
 {
-    PyObject *source = PyObject_CallMethod(loader, "get_data", "s", path);
+    PyObject *source = PyObject_CallMethod(loader, "get_data", "O", file);
     PyObject *globals = PyModule_GetDict(module), *code = NULL, *result = NULL;
 
     if (source)
-        code = PyObject_CallMethod(loader, "source_to_code", "Os", source, path);
+        code = PyObject_CallMethod(loader, "source_to_code", "OO", source, file);
     /* exec() does this; without it pickle, for one, cannot import. */
     if (code && !PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()))
         result = PyEval_EvalCode(code, globals, globals);
@@ -75,12 +73,15 @@ static int run_script(const char *path, PyObject *loader, PyObject *module)
 PyObject *pyd_script_load(const char *path)
 {
     PyObject *modules = PyImport_GetModuleDict();
+    PyObject *file = PyUnicode_DecodeFSDefault(path);
     PyObject *name = NULL, *loader = NULL, *module, *exception;
 
-    module = script_module(path, &name, &loader);
-    if (!module)
+    module = file ? script_module(path, file, &name, &loader) : NULL;
+    if (!module) {
+        Py_XDECREF(file);
         return NULL;
-    if (PyObject_SetItem(modules, name, module) || run_script(path, loader, module)) {
+    }
+    if (PyObject_SetItem(modules, name, module) || run_script(file, loader, module)) {
         exception = pyd_pyerr_take();
         if (PyObject_DelItem(modules, name))
             PyErr_Clear();
@@ -89,5 +90,6 @@ PyObject *pyd_script_load(const char *path)
     }
     Py_DECREF(loader);
     Py_DECREF(name);
+    Py_DECREF(file);
     return module;
 }

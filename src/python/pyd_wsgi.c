@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pyd_log.h"
+#include "pyd_forked.h"
 #include "pyd_names.h"
 #include "pyd_pyerr.h"
 
@@ -88,16 +88,33 @@ static int has_one_item(PyObject *iterable)
     return size == 1;
 }
 
+/* The application's code has come back. A process that it has forked does not go on here. */
+static void came_back(struct pyd_wsgi_request *request)
+{
+    if (pyd_exchange_forked())
+        pyd_wsgi_errors_flush(request);
+    pyd_forked_check();
+}
+
+static PyObject *next_item(struct pyd_wsgi_request *request, PyObject *iterator)
+{
+    PyObject *item = PyIter_Next(iterator);
+
+    came_back(request);
+    return item;
+}
+
 /* A generator computes between two items, so each goes out before the next is asked for; a list's iterator does not. */
 static int send_iterable(struct pyd_wsgi_request *request, PyObject *iterable)
 {
     PyObject *iterator = PyObject_GetIter(iterable), *item;
     int first = 1, rv = 0, direct;
 
+    came_back(request);
     if (!iterator)
         return RAISED;
     direct = Py_TYPE(iterator) != &PyListIter_Type && Py_TYPE(iterator) != &PyTupleIter_Type;
-    while (!rv && !request->too_long && (item = PyIter_Next(iterator))) {
+    while (!rv && !request->too_long && (item = next_item(request, iterator))) {
         if (first && has_one_item(iterable))
             set_length(request, item);
         first = 0;
@@ -163,7 +180,7 @@ static void log_short(struct pyd_wsgi_request *request)
              PYD_LOGNO(1014) "The application '%s' gave %" PRId64 " of the %" PRId64
                              " bytes that its Content-Length says (%s); the response is cut.",
              pyd_loader_label(request->target), request->sent_bytes, request->content_bytes, what);
-    pyd_exchange_log(request->exchange, PYD_LOG_ERR, message, strlen(message));
+    pyd_wsgi_log(request, PYD_LOG_ERR, message, strlen(message));
 }
 
 /* What the client did is no error of the application's: it is told of by an exception, which may come back to us. */
@@ -180,7 +197,7 @@ static void log_exception(struct pyd_wsgi_request *request, PyObject *exception,
     pyd_pyerr_append_report(&text, exception, headline);
     pyd_wsgi_enter(request);
     if (!text.failed)
-        pyd_exchange_log(request->exchange, PYD_LOG_ERR, (const char *)text.data, text.size);
+        pyd_wsgi_log(request, PYD_LOG_ERR, (const char *)text.data, text.size);
     pyd_buf_done(&text);
 }
 
@@ -232,7 +249,8 @@ static void close_result(struct pyd_wsgi_request *request, PyObject *result)
     close = PyObject_GetAttr(result, pyd_names_get(PYD_NAME_CLOSE));
     if (close)
         closed = PyObject_CallNoArgs(close);
-    else if (PyErr_ExceptionMatches(PyExc_AttributeError))
+    came_back(request);
+    if (!close && PyErr_ExceptionMatches(PyExc_AttributeError))
         PyErr_Clear();
     if (PyErr_Occurred()) {
         PyObject *exception = pyd_pyerr_take();
@@ -300,6 +318,7 @@ static void execute(struct pyd_wsgi_request *request, PyObject *app, const struc
 
     if (dict)
         result = PyObject_Vectorcall(app, arguments, 2, NULL);
+    came_back(request);
     if (result)
         rv = send_result(request, result);
     finish(request, result, rv);

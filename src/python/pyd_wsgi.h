@@ -8,6 +8,7 @@
 #include "pyd_buf.h"
 #include "pyd_exchange.h"
 #include "pyd_loader.h"
+#include "pyd_log.h"
 #include "pyd_spec.h"
 
 /**
@@ -93,7 +94,7 @@ int pyd_wsgi_check_status(PyObject *status, uint16_t *ret_code);
 /**
  * Check a list of (name, value) tuples.
  * @param ret_headers a tuple of the same items, owned
- * @param ret_content_bytes value of Content-Length, or -1; NULL: it is not looked at
+ * @param ret_content_bytes value of Content-Length, or -1; NULL: they are early hints
  */
 int pyd_wsgi_check_headers(PyObject *list, PyObject **ret_headers, int64_t *ret_content_bytes);
 
@@ -101,11 +102,16 @@ int pyd_wsgi_check_headers(PyObject *list, PyObject **ret_headers, int64_t *ret_
  * an exception. The request must not end meanwhile: they are for its own thread, or called after pyd_wsgi_enter(). */
 /** Wait until no other thread is in the exchange. @return false if the request has ended */
 int pyd_wsgi_enter(struct pyd_wsgi_request *request);
-/** The same, for what applications call: who comes again and again lets those go first who wait already. */
+/**
+ * The same, for what applications call: who comes again and again lets those go first who wait already.
+ * @return 0, or -1 with OSError set: the request has ended, or belongs to the process that has forked this one
+ */
 int pyd_wsgi_enter_in_turn(struct pyd_wsgi_request *request);
 /** Around calls to the exchange without the GIL. */
 void pyd_wsgi_busy_begin(struct pyd_wsgi_request *request);
 void pyd_wsgi_busy_end(struct pyd_wsgi_request *request);
+/** Log whole lines with the request's context, after pyd_wsgi_enter(); nobody else is let in while it waits. */
+void pyd_wsgi_log(struct pyd_wsgi_request *request, enum pyd_log_level level, const char *text, size_t size);
 /** Put the head into the output unless it is there. start_response has been called. */
 void pyd_wsgi_output_head(struct pyd_wsgi_request *request);
 /** Append checked headers to the head begun. */

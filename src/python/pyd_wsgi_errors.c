@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "pyd_log.h"
 #include "pyd_logstream.h"
+#include "pyd_pylog.h"
 
 /* Longest line begun that is kept; what an application writes without newlines must not fill the memory. */
 #define LINE_BYTES_MAX (8u << 10)
@@ -23,20 +23,20 @@ static PyTypeObject errors_type, buffer_type;
 /* In-band while the request lives and nobody else is sending, so that the lines bear its id; else to the log pipe. */
 static void log_lines(struct pyd_wsgi_request *request, const char *data, size_t size)
 {
-    if (request->exchange && !request->busy && !request->gone) {
-        pyd_exchange_log(request->exchange, level, data, size);
-        return;
-    }
-    pyd_log_lines(level, PYD_LOG_NO_GROUP, data, size);
+    if (request->exchange && !request->busy && !request->gone)
+        pyd_wsgi_log(request, level, data, size);
+    else
+        pyd_pylog_lines(NULL, level, data, size);
 }
 
 void pyd_wsgi_errors_flush(struct pyd_wsgi_request *request)
 {
-    struct pyd_buf *line = &request->errors_line;
+    struct pyd_buf line = request->errors_line, none = {0};
 
-    if (line->size)
-        log_lines(request, (const char *)line->data, line->size);
-    pyd_buf_clear(line);
+    request->errors_line = none; /* while these wait, another thread may begin a line */
+    if (line.size)
+        log_lines(request, (const char *)line.data, line.size);
+    pyd_buf_done(&line);
 }
 
 /* All whole lines of what was begun and what is added go out in one piece. */

@@ -197,6 +197,8 @@ static int locate(PyObject *file, int *ret_fd, int64_t *ret_at, int64_t *ret_siz
     at = ask(file, "tell");
     if (fd < 0 || fd > INT32_MAX || at < 0 || fstat((int)fd, &info) || !S_ISREG(info.st_mode))
         return EAGAIN;
+    if (!info.st_size) /* empty, or a file of /proc or /sys, which say so and are not */
+        return EAGAIN;
     *ret_fd = (int)fd;
     *ret_at = at;
     *ret_size = info.st_size > at ? info.st_size - at : 0;

@@ -136,6 +136,18 @@ static int parse_content_length(const char *value, int64_t *content_bytes)
     return 0;
 }
 
+/* A 103 has no content (RFC 9110, 8.6), and the others are httpd's, once for each response. */
+static int check_early_name(const char *name)
+{
+    static const char *const names[] = {"content-length", "date", "server"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!strcasecmp(names[i], name))
+            return pyd_wsgi_broke("there may be no header '%s' among early hints", name);
+    }
+    return 0;
+}
+
 static int check_header(PyObject *item, int64_t *content_bytes, size_t *bytes)
 {
     const char *name = "", *value = "";
@@ -148,9 +160,9 @@ static int check_header(PyObject *item, int64_t *content_bytes, size_t *bytes)
     *bytes += strlen(name) + strlen(value);
     if (*bytes > HEADERS_BYTES_MAX)
         return pyd_wsgi_broke("the headers are too long: %zu bytes", *bytes);
-    if (content_bytes && !strcasecmp(name, "content-length"))
-        return parse_content_length(value, content_bytes);
-    return 0;
+    if (!content_bytes)
+        return check_early_name(name);
+    return strcasecmp(name, "content-length") ? 0 : parse_content_length(value, content_bytes);
 }
 
 int pyd_wsgi_check_headers(PyObject *list, PyObject **ret_headers, int64_t *ret_content_bytes)

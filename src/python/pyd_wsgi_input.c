@@ -44,10 +44,8 @@ static int receive(struct input *input, char *data, size_t room, size_t *ret_siz
     *ret_size = 0;
     if (input->eof || !room)
         return 0;
-    if (!pyd_wsgi_enter_in_turn(request)) {
-        pyd_wsgi_raise_ended();
+    if (pyd_wsgi_enter_in_turn(request))
         return -1;
-    }
     if (pyd_exchange_request(request->exchange)->flags & PYD_REQUEST_BODY_INLINE) {
         rv = pyd_exchange_read(request->exchange, data, room, &size, &status);
     } else if (!(pyd_exchange_request(request->exchange)->flags & PYD_REQUEST_HAS_BODY)) {
@@ -215,6 +213,10 @@ static int parse_limit(PyObject *const *arguments, Py_ssize_t count, const char 
 
 static int begin(struct input *input)
 {
+    if (pyd_exchange_forked()) { /* the thread that was reading may not have come along */
+        pyd_wsgi_raise_gone();
+        return -1;
+    }
     if (input->reading) {
         PyErr_SetString(PyExc_RuntimeError, "wsgi.input is being read by another thread");
         return -1;

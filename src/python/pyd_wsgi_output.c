@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pyd_log.h"
+#include "pyd_pylog.h"
 
 /* Who waits for another thread to leave an exchange; rare, so one for all of them. */
 static pthread_mutex_t turn_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -35,6 +35,8 @@ static void wait_for_turn(void)
 
 static void give_turn(void)
 {
+    if (pyd_exchange_forked()) /* who held the lock has not come along, nor has who waits */
+        return;
     pthread_mutex_lock(&turn_lock);
     if (turn_waiters) {
         turn_round++;
@@ -45,7 +47,7 @@ static void give_turn(void)
 
 int pyd_wsgi_enter(struct pyd_wsgi_request *request)
 {
-    if (request->busy) {
+    if (request->busy && !pyd_exchange_forked()) {
         request->waiting++;
         while (request->exchange && request->busy)
             wait_for_turn();
@@ -58,9 +60,16 @@ int pyd_wsgi_enter(struct pyd_wsgi_request *request)
 /* Who waits has been woken, or will be at the end of what is busy, and gives the turn when it has had its own. */
 int pyd_wsgi_enter_in_turn(struct pyd_wsgi_request *request)
 {
+    if (pyd_exchange_forked()) {
+        pyd_wsgi_raise_gone();
+        return -1;
+    }
     while (request->exchange && request->waiting)
         wait_for_turn();
-    return pyd_wsgi_enter(request);
+    if (pyd_wsgi_enter(request))
+        return 0;
+    pyd_wsgi_raise_ended();
+    return -1;
 }
 
 void pyd_wsgi_busy_begin(struct pyd_wsgi_request *request)
@@ -72,6 +81,13 @@ void pyd_wsgi_busy_end(struct pyd_wsgi_request *request)
 {
     request->busy = 0;
     give_turn();
+}
+
+void pyd_wsgi_log(struct pyd_wsgi_request *request, enum pyd_log_level level, const char *text, size_t size)
+{
+    pyd_wsgi_busy_begin(request);
+    pyd_pylog_lines(request->exchange, level, text, size);
+    pyd_wsgi_busy_end(request);
 }
 
 int pyd_wsgi_output_bodiless(const struct pyd_wsgi_request *request)
@@ -98,14 +114,16 @@ void pyd_wsgi_output_headers(struct pyd_exchange *exchange, PyObject *headers)
 void pyd_wsgi_output_head(struct pyd_wsgi_request *request)
 {
     struct pyd_exchange *exchange = request->exchange;
-    const char *status = (const char *)PyUnicode_1BYTE_DATA(request->status);
-    size_t size = (size_t)PyUnicode_GET_LENGTH(request->status);
+    const char *status;
     char length[24];
+    size_t size;
 
+    pyd_wsgi_enter(request); /* while it waits another thread may send the head, or replace it */
     if (request->head_done)
         return;
-    pyd_wsgi_enter(request);
     request->head_done = 1;
+    status = (const char *)PyUnicode_1BYTE_DATA(request->status);
+    size = (size_t)PyUnicode_GET_LENGTH(request->status);
     pyd_exchange_head(exchange, request->code, size > 4 ? status + 4 : "", size > 4 ? size - 4 : 0);
     pyd_wsgi_output_headers(exchange, request->headers);
     if (request->own_length) {
@@ -136,18 +154,19 @@ static void log_too_long(struct pyd_wsgi_request *request)
                     pyd_loader_label(request->target), request->content_bytes, what);
     if (size >= (int)sizeof message)
         size = (int)sizeof message - 1;
-    pyd_exchange_log(request->exchange, PYD_LOG_ERR, message, (size_t)size);
+    pyd_wsgi_log(request, PYD_LOG_ERR, message, (size_t)size);
 }
 
 int pyd_wsgi_output_body(struct pyd_wsgi_request *request, const char *data, size_t size)
 {
-    int64_t room = pyd_wsgi_output_room(request);
     size_t taken = 0;
+    int64_t room;
     int rv;
 
+    pyd_wsgi_enter(request);
     if (pyd_wsgi_output_bodiless(request))
         return 0;
-    pyd_wsgi_enter(request);
+    room = pyd_wsgi_output_room(request);
     if ((uint64_t)room < size) {
         if (!request->too_long)
             log_too_long(request);

@@ -39,8 +39,8 @@ static PyObject *write_body(PyObject *self, PyObject *data)
         pyd_wsgi_broke("write() must be given bytes, not %.100s", Py_TYPE(data)->tp_name);
         return NULL;
     }
-    if (!pyd_wsgi_enter_in_turn(request))
-        return pyd_wsgi_raise_ended();
+    if (pyd_wsgi_enter_in_turn(request))
+        return NULL;
     if (PyBytes_GET_SIZE(data)) {
         pyd_wsgi_output_head(request);
         rv = pyd_wsgi_output_body(request, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data));
@@ -63,9 +63,9 @@ static PyObject *early_hints(PyObject *self, PyObject *list)
 
     if (pyd_wsgi_check_headers(list, &headers, NULL))
         return NULL;
-    if (!pyd_wsgi_enter_in_turn(request)) {
+    if (pyd_wsgi_enter_in_turn(request)) {
         Py_DECREF(headers);
-        return pyd_wsgi_raise_ended();
+        return NULL;
     }
     if (request->head_done) {
         Py_DECREF(headers);
@@ -87,6 +87,8 @@ static PyObject *disconnected(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     struct pyd_wsgi_request *request = (struct pyd_wsgi_request *)self;
 
+    if (pyd_exchange_forked())
+        Py_RETURN_TRUE;
     if (request->exchange && !request->busy && !request->gone && pyd_exchange_disconnected(request->exchange))
         request->gone = 1;
     return PyBool_FromLong(request->gone || !request->exchange);

@@ -11,6 +11,7 @@
 #include "pyd_exchange_core.h"
 #include "pyd_fd.h"
 #include "pyd_log.h"
+#include "pyd_manager.h"
 
 /* Room for one recv: a request of a browser with its cookies is a few KiB. */
 #define RECEIVE_BYTES (16u << 10)
@@ -134,6 +135,10 @@ static enum pyd_conn_next run(struct pyd_conn *conn, struct pyd_lane *lane, cons
     }
     pyd_exchange_init(&exchange, conn, lane, request, record);
     service->ops->run(lane->app_state, &exchange);
+    /* What the application forked and let come back here (the runtime should have ended it) would be a second worker
+     * on the same connections. The pid tells of clone(2), which runs no handlers. */
+    if (pyd_exchange_forked() || getpid() != service->pid)
+        _exit(PYD_EXIT_OK);
     usable = pyd_exchange_done(&exchange);
     pyd_service_leave(service);
     return usable ? PYD_CONN_WAIT : PYD_CONN_CLOSE;

@@ -3,12 +3,31 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "pyd_clock.h"
 #include "pyd_exchange_core.h"
+#include "pyd_keeper.h"
 #include "pyd_log.h"
+
+static _Atomic int forked;
+
+static void note_fork(void)
+{
+    atomic_store(&forked, 1);
+}
+
+int pyd_exchange_watch_forks(void)
+{
+    return pthread_atfork(NULL, NULL, note_fork);
+}
+
+int pyd_exchange_forked(void)
+{
+    return atomic_load_explicit(&forked, memory_order_relaxed);
+}
 
 void pyd_exchange_init(struct pyd_exchange *exchange, struct pyd_conn *conn, struct pyd_lane *lane,
                        const struct pyd_wire_request *request, struct pyd_status_request *record)
@@ -53,12 +72,19 @@ static int broken(struct pyd_exchange *exchange)
     return ECONNRESET;
 }
 
+int pyd_exchange_is_broken(const struct pyd_exchange *exchange)
+{
+    return exchange->broken || pyd_exchange_forked();
+}
+
 int pyd_exchange_wait(struct pyd_exchange *exchange, short events)
 {
     struct pollfd polled = {.fd = exchange->conn->fd, .events = (short)(events | POLLRDHUP)};
     int64_t since_us = pyd_clock_us();
     int rv;
 
+    if (pyd_exchange_is_broken(exchange))
+        return ECONNRESET;
     do
         rv = poll(&polled, 1, -1);
     while (rv < 0 && errno == EINTR);
@@ -131,7 +157,7 @@ int pyd_exchange_push(struct pyd_exchange *exchange)
     size_t size = pending(exchange);
     ssize_t sent;
 
-    if (exchange->broken)
+    if (pyd_exchange_is_broken(exchange))
         return ECONNRESET;
     if (out->failed || exchange->lane->head.failed) /* a frame is missing: nothing after it makes sense */
         return broken(exchange);
@@ -152,7 +178,7 @@ int pyd_exchange_push(struct pyd_exchange *exchange)
 
 int pyd_exchange_flush(struct pyd_exchange *exchange)
 {
-    if (exchange->broken)
+    if (pyd_exchange_is_broken(exchange))
         return ECONNRESET;
     if (exchange->full && !pending(exchange)) {
         int rv = pyd_exchange_wait(exchange, POLLOUT);
@@ -223,7 +249,7 @@ int pyd_exchange_write(struct pyd_exchange *exchange, const void *data, size_t s
     int rv = 0;
 
     *ret_taken = 0;
-    if (exchange->broken || exchange->gone || exchange->ended)
+    if (pyd_exchange_is_broken(exchange) || exchange->gone || exchange->ended)
         return ECONNRESET;
     if (out->failed || exchange->lane->head.failed)
         return ENOMEM;
@@ -343,25 +369,26 @@ static size_t log_part(const char *text, size_t size)
     return newline ? (size_t)(newline - text) + 1 : PYD_EXCHANGE_OUT_MAX;
 }
 
-void pyd_exchange_log(struct pyd_exchange *exchange, int level, const char *text, size_t size)
+size_t pyd_exchange_log(struct pyd_exchange *exchange, int level, const char *text, size_t size)
 {
     char level_byte = (char)level;
     struct pyd_wire_str prefix = {&level_byte, 1};
+    size_t taken = 0;
 
-    while (size) {
-        size_t part = log_part(text, size);
+    while (taken < size) {
+        size_t part = log_part(text + taken, size - taken);
 
         if (pending(exchange) + part > PYD_EXCHANGE_LOG_MAX)
             pyd_exchange_push(exchange);
-        if (exchange->ended || exchange->broken || exchange->lane->out.failed ||
+        if (exchange->ended || pyd_exchange_is_broken(exchange) ||
             pending(exchange) + part > PYD_EXCHANGE_LOG_MAX)
-            /* httpd does not take its frames: rather than to grow, lines go where those outside of a request go. */
-            pyd_log_lines((enum pyd_log_level)level, (int)exchange->lane->service->job.group, text, part);
-        else
-            append_frame(exchange, PYD_FRAME_LOG, &prefix, text, part);
-        text += part;
-        size -= part;
+            break;
+        append_frame(exchange, PYD_FRAME_LOG, &prefix, text + taken, part);
+        if (exchange->lane->out.failed)
+            break;
+        taken += part;
     }
+    return taken;
 }
 
 /* ---- The end ---- */
@@ -371,7 +398,7 @@ int pyd_exchange_disconnected(struct pyd_exchange *exchange)
     struct pollfd polled = {.fd = exchange->conn->fd, .events = POLLRDHUP};
     int rv;
 
-    if (exchange->broken || exchange->gone)
+    if (pyd_exchange_is_broken(exchange) || exchange->gone)
         return 1;
     do
         rv = poll(&polled, 1, 0);
@@ -387,6 +414,8 @@ int pyd_exchange_disconnected(struct pyd_exchange *exchange)
 static void finish(struct pyd_exchange *exchange, enum pyd_frame_type type, const void *payload, size_t size)
 {
     exchange->ended = 1;
+    if (pyd_exchange_forked())
+        return;
     pyd_status_end(exchange->record, exchange->request.seq);
     atomic_fetch_add(&exchange->lane->service->status->requests, 1);
     append_frame(exchange, type, &NOTHING, payload, size);
@@ -433,6 +462,8 @@ void pyd_exchange_fail(struct pyd_exchange *exchange, enum pyd_wire_fail reason,
 
 int pyd_exchange_done(struct pyd_exchange *exchange)
 {
+    int usable;
+
     if (!exchange->ended) {
         pyd_log(PYD_LOG_ERR, (int)exchange->lane->service->job.group,
                 PYD_LOGNO(0810) "The runtime left a request without an end; the response is cut.");
@@ -441,5 +472,9 @@ int pyd_exchange_done(struct pyd_exchange *exchange)
         else
             pyd_exchange_fail(exchange, PYD_FAIL_EXCEPTION, NULL);
     }
-    return !pyd_exchange_flush(exchange) && pyd_exchange_drain(exchange);
+    usable = !pyd_exchange_flush(exchange) && pyd_exchange_drain(exchange);
+    /* httpd has given the request up while it ran, and could not use the claim again: nobody there knows of its end. */
+    if (exchange->broken)
+        pyd_keeper_look();
+    return usable;
 }

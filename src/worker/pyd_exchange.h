@@ -58,8 +58,18 @@ int pyd_exchange_push(struct pyd_exchange *exchange);
 /** Send what is buffered, waiting. 0, ECONNRESET */
 int pyd_exchange_flush(struct pyd_exchange *exchange);
 
-/** One or more whole lines for the error log, with this request's context. Buffered; sent with the next push. */
-void pyd_exchange_log(struct pyd_exchange *exchange, int level, const char *text, size_t size);
+/**
+ * One or more whole lines for the error log, with this request's context. Buffered; sent with the next push.
+ * @return bytes taken, whole lines; for the others (too much is buffered, nobody listens any more, a forked process)
+ *   pyd_log_lines() is the place, which may have to wait
+ */
+size_t pyd_exchange_log(struct pyd_exchange *exchange, int level, const char *text, size_t size);
+
+/**
+ * True in a process that the application has forked. The connections and the status are its parent's: there every call
+ * that sends or receives says ECONNRESET and touches nothing. Any thread.
+ */
+int pyd_exchange_forked(void);
 
 /** True if the client or httpd has gone: one poll(2), no blocking. */
 int pyd_exchange_disconnected(struct pyd_exchange *exchange);

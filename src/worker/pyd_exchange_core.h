@@ -57,6 +57,12 @@ void pyd_exchange_init(struct pyd_exchange *exchange, struct pyd_conn *conn, str
 /** The runtime is back: end what it has not ended, send the rest. @return true if the connection can be used again */
 int pyd_exchange_done(struct pyd_exchange *exchange);
 
+/** Before the application runs for the first time. @return 0 or an errno */
+int pyd_exchange_watch_forks(void);
+
+/** The connection is of no use, or another process's: touch neither it nor the status. */
+int pyd_exchange_is_broken(const struct pyd_exchange *exchange);
+
 /** Wait for events of poll(2) or for the peer to close. @return 0 or ECONNRESET (and broken is set) */
 int pyd_exchange_wait(struct pyd_exchange *exchange, short events);
 /** Take what is left of a BODY frame the application did not read, if it is there and small. @return true if so */

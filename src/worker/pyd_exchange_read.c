@@ -16,6 +16,8 @@ static int take_bytes(struct pyd_exchange *exchange, void *data, size_t size, si
     size_t left = conn->in.size - conn->in_at;
     ssize_t got;
 
+    if (pyd_exchange_is_broken(exchange))
+        return ECONNRESET;
     if (left) {
         *ret_got = left < size ? left : size;
         memcpy(data, conn->in.data + conn->in_at, *ret_got);
@@ -127,7 +129,7 @@ int pyd_exchange_read(struct pyd_exchange *exchange, void *data, size_t size, si
 {
     if (exchange->request.flags & PYD_REQUEST_BODY_INLINE)
         return read_inline(exchange, data, size, ret_size);
-    if (exchange->broken || exchange->gone || exchange->ended)
+    if (pyd_exchange_is_broken(exchange) || exchange->gone || exchange->ended)
         return ECONNRESET;
     for (;;) {
         int rv;

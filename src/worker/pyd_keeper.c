@@ -12,6 +12,7 @@
 #include "pyd_fd.h"
 #include "pyd_generation.h"
 #include "pyd_log.h"
+#include "pyd_logline.h"
 #include "pyd_manager.h"
 
 #define GRACE_US 500000
@@ -28,7 +29,7 @@ static struct {
     int control, lifeline, lock;
     int manager_gone, lifeline_gone;
     _Atomic(struct pyd_threads *) dismissed;
-} keeper = {.pipe = {-1, -1}};
+} keeper = {.pipe = {-1, -1}, .control = -1};
 
 static void wake(char why)
 {
@@ -66,11 +67,17 @@ void pyd_keeper_catch_signals(void)
     sigaction(SIGPIPE, &action, NULL);
 }
 
-void pyd_keeper_notify(void)
+void pyd_keeper_look(void)
 {
     char look = PYD_CONTROL_LOOK;
 
+    /* Full: the manager has not looked at earlier ones, and sees it all when it does. */
     send(keeper.control, &look, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void pyd_keeper_notify(void)
+{
+    pyd_keeper_look();
     wake('n');
 }
 
@@ -111,9 +118,9 @@ static void look_for_httpd(void)
 {
     if (stopping() || !keeper.manager_gone || pyd_generation_any_alive(keeper.lock))
         return;
+    pyd_service_stop(keeper.service);
     pyd_log(PYD_LOG_NOTICE, (int)keeper.service->job.group, "No process of httpd is left: worker %u of '%s' stops.",
             keeper.service->job.number, keeper.service->job.spec.name);
-    pyd_service_stop(keeper.service);
 }
 
 static int64_t deadline_us(void)
@@ -156,6 +163,7 @@ static void *run_keeper(void *baton)
 {
     (void)baton;
     pthread_setname_np(pthread_self(), "pydaemon-keeper");
+    pyd_logline_hurry(); /* whoever reads the log may be stopped: this thread must heed the next signal all the same */
     for (;;) {
         struct pyd_threads *dismissed = atomic_load(&keeper.dismissed);
         struct pollfd polled[] = {

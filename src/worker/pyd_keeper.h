@@ -26,7 +26,9 @@ int pyd_keeper_start(struct pyd_service *service, int control, int lifeline, int
 /** Install the handlers of SIGTERM and SIGPIPE. Again after the application was imported: it may have put its own. */
 void pyd_keeper_catch_signals(void);
 
-/** The status has changed: tells the keeper, and the manager, which may be gone. */
+/** Any thread: let the manager, which may be gone, look at the status. Never waits. */
+void pyd_keeper_look(void);
+/** The status has changed: tells the keeper, and the manager. */
 void pyd_keeper_notify(void);
 
 /** The request threads have been dismissed: the keeper answers what still comes. */

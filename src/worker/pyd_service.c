@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "pyd_clock.h"
 #include "pyd_title.h"
@@ -15,6 +16,7 @@ int pyd_service_init(struct pyd_service *service, const struct pyd_app_ops *ops)
     int rv;
 
     service->ops = ops;
+    service->pid = getpid();
     rv = pthread_condattr_init(&attr);
     if (rv)
         return rv;

@@ -23,6 +23,7 @@ struct pyd_service {
     void *status_map;                 /* the group's status file */
     size_t status_bytes;
     struct pyd_status_worker *status; /* this worker's record in it */
+    pid_t pid;                        /* this worker, not a process that the application has forked */
 
     _Atomic int stopping;
     _Atomic unsigned running; /* requests being executed */

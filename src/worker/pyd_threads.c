@@ -7,13 +7,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "pyd_clock.h"
 #include "pyd_conn.h"
+#include "pyd_exchange.h"
 #include "pyd_fd.h"
 #include "pyd_log.h"
+#include "pyd_manager.h"
+
+/* What the main thread's stack may grow to where there is no limit. */
+#define STACK_BYTES (8u << 20)
 
 struct pyd_threads {
     struct pyd_service *service;
@@ -101,8 +107,11 @@ static void serve_connection(struct pyd_threads *threads, struct pyd_conn *conn,
 static int serve_next(struct pyd_threads *threads, struct pyd_lane *lane, int timeout_ms)
 {
     struct epoll_event event;
-    int count = epoll_wait(threads->epoll_fd, &event, 1, timeout_ms);
+    int count;
 
+    if (pyd_exchange_forked()) /* the set is the worker's */
+        _exit(PYD_EXIT_OK);
+    count = epoll_wait(threads->epoll_fd, &event, 1, timeout_ms);
     if (count < 0 && errno == EINTR)
         return 1;
     if (count < 0) { /* the application has closed what is not its own: this worker can only make room for another */
@@ -116,6 +125,8 @@ static int serve_next(struct pyd_threads *threads, struct pyd_lane *lane, int ti
         return 0;
     if (event.data.ptr == &RENDEZVOUS)
         accept_connections(threads);
+    else if (event.events & EPOLLHUP) /* httpd has closed it: it waits for no answer to what may still be there */
+        close_connection(threads, event.data.ptr);
     else
         serve_connection(threads, event.data.ptr, lane);
     return 1;
@@ -181,6 +192,21 @@ static int init_threads(struct pyd_threads *threads)
     return rv;
 }
 
+/* As much as the main thread has, as glibc does it. musl gives 128 KiB, for which Python's recursion limit is not
+ * made. */
+static void raise_stack(pthread_attr_t *attr)
+{
+    struct rlimit limit;
+    size_t size = 0;
+
+    if (getrlimit(RLIMIT_STACK, &limit) || pthread_attr_getstacksize(attr, &size))
+        return;
+    if (limit.rlim_cur == RLIM_INFINITY)
+        limit.rlim_cur = STACK_BYTES;
+    if (size < limit.rlim_cur)
+        pthread_attr_setstacksize(attr, (size_t)limit.rlim_cur); /* refused if absurd: the default will do */
+}
+
 static int create_threads(struct pyd_threads *threads)
 {
     const struct pyd_worker_job *job = &threads->service->job;
@@ -192,6 +218,8 @@ static int create_threads(struct pyd_threads *threads)
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     if (job->spec.stack_bytes > 0)
         rv = pthread_attr_setstacksize(&attr, (size_t)job->spec.stack_bytes);
+    else
+        raise_stack(&attr);
     for (uint32_t i = 0; !rv && i < job->threads; i++) {
         struct pyd_lane *lane = &threads->lanes[i];
         pthread_t thread;

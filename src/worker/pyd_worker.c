@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "pyd_clock.h"
+#include "pyd_exchange_core.h"
 #include "pyd_fd.h"
 #include "pyd_keeper.h"
 #include "pyd_log.h"
@@ -22,12 +23,16 @@
 /* For the life of the process: threads that hang use it until the end. */
 static struct pyd_service service;
 
-/* A full pipe blocks: losing messages would be worse than to be slow. */
 static void write_log_line(void *baton, enum pyd_log_level level, int group, const char *message)
 {
     (void)baton;
     (void)group;
     pyd_logline_write(STDERR_FILENO, (int)level, message, strlen(message));
+}
+
+static void describe_lost_lines(char *room, size_t size, unsigned long lines)
+{
+    snprintf(room, size, PYD_LOGNO(0815) "%lu lines were lost: nobody read the log pipe.", lines);
 }
 
 /* Programs that the application starts shall hold none of these. */
@@ -70,6 +75,8 @@ static int prepare(const struct pyd_app_ops *ops)
     present_process(&service.job);
     protect_memory(&service.job);
     rv = pyd_service_init(&service, ops);
+    if (!rv)
+        rv = pyd_exchange_watch_forks();
     if (!rv)
         rv = pyd_service_map_status(&service, status_fd);
     if (rv) {
@@ -133,8 +140,10 @@ int pyd_worker_main(int argc, char **argv, const struct pyd_app_ops *ops)
     sigset_t none;
     int rv;
 
+    prctl(PR_SET_PDEATHSIG, 0); /* from here on a worker outlives its manager */
     pyd_title_init(argc, argv);
     pyd_log_set(write_log_line, NULL, PYD_LOG_DEBUG);
+    pyd_logline_on_loss(describe_lost_lines);
     keep_descriptors_private();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -143,7 +152,7 @@ int pyd_worker_main(int argc, char **argv, const struct pyd_app_ops *ops)
         return rv;
     enter_state(PYD_WORKER_IMPORTING, "importing");
     rv = ops->start(&service.job.spec);
-    if (rv)
+    if (rv || pyd_exchange_forked()) /* a copy of this process that came out of the import serves nothing */
         return rv;
     pyd_keeper_catch_signals();
     if (atomic_load(&service.stopping))

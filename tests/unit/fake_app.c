@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -182,8 +184,11 @@ static void do_chatter(struct pyd_exchange *exchange, long number)
 
     memset(line, 'x', sizeof(line));
     line[sizeof(line) - 1] = '\n';
-    for (long i = 0; i < number; i++)
-        pyd_exchange_log(exchange, PYD_LOG_WARNING, line, sizeof(line));
+    for (long i = 0; i < number; i++) {
+        size_t taken = pyd_exchange_log(exchange, PYD_LOG_WARNING, line, sizeof(line));
+
+        pyd_log_lines(PYD_LOG_WARNING, PYD_LOG_NO_GROUP, line + taken, sizeof(line) - taken);
+    }
     say('c');
     answer(exchange, "chattered");
 }
@@ -249,6 +254,60 @@ static void do_fork(struct pyd_exchange *exchange, long number)
     answer(exchange, WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? "child terminated" : "child did not end");
 }
 
+/* Calls that must not reach the parent's connection or status. @return 0 or the number of one that did */
+static int try_all(struct pyd_exchange *exchange)
+{
+    char data[100] = "stolen";
+    size_t size = 0;
+    int status = 0;
+
+    if (!pyd_exchange_forked())
+        return 1;
+    if (pyd_exchange_read(exchange, data, sizeof(data), &size, &status) != ECONNRESET)
+        return 2;
+    begin(exchange);
+    if (pyd_exchange_write(exchange, data, 6, &size) != ECONNRESET)
+        return 3;
+    if (pyd_exchange_push(exchange) != ECONNRESET || pyd_exchange_flush(exchange) != ECONNRESET)
+        return 4;
+    if (pyd_exchange_log(exchange, PYD_LOG_ERR, "stolen\n", 7) != 0)
+        return 5;
+    if (!pyd_exchange_disconnected(exchange))
+        return 6;
+    pyd_exchange_end(exchange, 0);
+    return 0;
+}
+
+static int wait_status(pid_t pid)
+{
+    int status = -1;
+
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status;
+}
+
+/* A process forked by the application returns as a request does; number 1: one that no fork handler has heard of. */
+static void do_fork_back(struct pyd_exchange *exchange, long number)
+{
+    char text[64];
+    pid_t pid = number ? (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL) : fork();
+
+    if (!pid) {
+        int wrong;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        wrong = number ? 0 : try_all(exchange);
+        if (wrong)
+            _exit(wrong);
+        return;
+    }
+    snprintf(text, sizeof(text), "child %d", wait_status(pid));
+    say('f');
+    wait_at_gate();
+    answer(exchange, text);
+}
+
 static void free_const(void *data)
 {
     atomic_fetch_add(&fake_app_shared->const_freed, 1);
@@ -289,7 +348,7 @@ static const struct {
     {"die", do_die},     {"exit", do_exit},       {"stream", do_stream},   {"drip", do_drip},
     {"log", do_log},     {"chatter", do_chatter}, {"nothing", do_nothing}, {"fail", do_fail},
     {"early", do_early}, {"fork", do_fork},       {"count", do_count},     {"linger", do_linger},
-    {"huge-head", do_huge_head},
+    {"huge-head", do_huge_head}, {"fork-back", do_fork_back},
 };
 
 static void run(void *state, struct pyd_exchange *exchange)
@@ -323,8 +382,42 @@ static void ignore(int number)
     (void)number;
 }
 
+static void fork_in_start(void)
+{
+    pid_t pid = fork();
+
+    if (pid)
+        atomic_store(&fake_app_shared->start_forks, wait_status(pid) + 1);
+    else
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+static void look_at_process(void)
+{
+    int64_t stack = atomic_load(&fake_app_shared->default_stack);
+    int number = 0;
+
+    prctl(PR_GET_PDEATHSIG, &number);
+    atomic_store(&fake_app_shared->death_signal, number + 1);
+#ifdef __GLIBC__
+    if (stack) {
+        pthread_attr_t attr;
+
+        pthread_attr_init(&attr);
+        pthread_attr_setstacksize(&attr, (size_t)stack);
+        pthread_setattr_default_np(&attr);
+        pthread_attr_destroy(&attr);
+    }
+#else
+    (void)stack;
+#endif
+}
+
 static int start(const struct pyd_spec *spec)
 {
+    look_at_process();
+    if (atomic_load(&fake_app_shared->start_forks))
+        fork_in_start();
     atomic_store(&fake_app_shared->started, spec->threads);
     if (atomic_load(&fake_app_shared->catch_term))
         signal(SIGTERM, ignore);
@@ -336,7 +429,14 @@ static int start(const struct pyd_spec *spec)
 static int thread_begin(unsigned number, void **ret_state)
 {
     static char state[] = "s";
+    pthread_attr_t attr;
+    size_t stack = 0;
 
+    if (!pthread_getattr_np(pthread_self(), &attr)) {
+        pthread_attr_getstacksize(&attr, &stack);
+        pthread_attr_destroy(&attr);
+    }
+    atomic_store(&fake_app_shared->stack, (int64_t)stack);
     if ((int)number == atomic_load(&fake_app_shared->refuse_thread))
         return ENOMEM;
     atomic_fetch_add(&fake_app_shared->begun, 1);

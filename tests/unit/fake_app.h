@@ -19,6 +19,10 @@ struct fake_app_shared {
     _Atomic int stop_hangs;         /* stop never returns */
     _Atomic int refuse_thread;      /* number of a thread whose thread_begin fails */
     _Atomic int catch_term;         /* start installs its own SIGTERM handler */
+    _Atomic int start_forks;        /* start forks, both come back; the new process's wait status, plus 1 */
+    _Atomic int64_t default_stack;  /* start makes this the size of new threads' stacks */
+    _Atomic int64_t stack;          /* a request thread's */
+    _Atomic int death_signal;       /* that of start's process, plus 1 */
     _Atomic int started, stopped, begun, ended;
     _Atomic int const_freed;        /* how often data of a constant set was freed */
     _Atomic int64_t waiting_ended;  /* error that ended the last stream */

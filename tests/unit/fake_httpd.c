@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -125,6 +126,7 @@ static void become_worker(const int fds[], int log)
     keep[kept++] = fake_app_events[1];
     pyd_fd_close_except(keep, (size_t)kept);
     signal(SIGPIPE, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* as the manager does until the program runs */
     _exit(pyd_worker_main(main_argc, main_argv, &fake_app_ops));
 }
 
@@ -173,16 +175,20 @@ void fake_worker_start(struct fake_worker *worker, const struct fake_setup *setu
     worker->log = log[0];
 }
 
+void fake_worker_wait_look(struct fake_worker *worker)
+{
+    char byte;
+
+    wait_for(worker->control, POLLIN);
+    if (recv(worker->control, &byte, 1, 0) != 1)
+        fail_msg("the worker has ended");
+    assert_int_equal(byte, PYD_CONTROL_LOOK);
+}
+
 void fake_worker_wait_state(struct fake_worker *worker, enum pyd_worker_state state)
 {
-    while (atomic_load(&worker->status->epoch) != FAKE_EPOCH || atomic_load(&worker->status->state) < (uint32_t)state) {
-        char byte;
-
-        wait_for(worker->control, POLLIN);
-        if (recv(worker->control, &byte, 1, 0) != 1)
-            fail_msg("the worker has ended");
-        assert_int_equal(byte, PYD_CONTROL_LOOK);
-    }
+    while (atomic_load(&worker->status->epoch) != FAKE_EPOCH || atomic_load(&worker->status->state) < (uint32_t)state)
+        fake_worker_wait_look(worker);
     assert_int_equal(atomic_load(&worker->status->state), state);
 }
 
@@ -261,6 +267,21 @@ void fake_worker_wait_log(struct fake_worker *worker, const char *text)
             fail_msg("the log ended without '%s': %.*s", text, (int)log->size, (char *)log->data);
         log->size += (size_t)got;
     }
+}
+
+void fake_worker_fill_log(struct fake_worker *worker)
+{
+    static const char filler[4096];
+    char path[64];
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", worker->log);
+    fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    while (write(fd, filler, sizeof(filler)) > 0) {
+    }
+    assert_int_equal(errno, EAGAIN);
+    close(fd);
 }
 
 size_t fake_worker_drain_log(struct fake_worker *worker)

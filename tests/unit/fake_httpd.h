@@ -68,6 +68,10 @@ void fake_worker_finish(struct fake_worker *worker);
 void fake_worker_clean(struct fake_worker *worker);
 /** Wait until its log has text. */
 void fake_worker_wait_log(struct fake_worker *worker, const char *text);
+/** Fill up the pipe of its log, which nobody reads. */
+void fake_worker_fill_log(struct fake_worker *worker);
+/** Wait for a byte on the control socket. */
+void fake_worker_wait_look(struct fake_worker *worker);
 /** Take what its log has without waiting, so that the pipe does not fill up. @return lines */
 size_t fake_worker_drain_log(struct fake_worker *worker);
 /** What ps shows. */

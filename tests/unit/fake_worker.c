@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -135,12 +136,17 @@ static int open_signals(const char *behaviour)
     return signalfd(-1, &mask, SFD_CLOEXEC);
 }
 
-static void get_ready(const struct fake *fake)
+static void say_look(void)
 {
     static const char look = PYD_CONTROL_LOOK;
 
-    atomic_store(&fake->status->state, PYD_WORKER_READY);
     send(PYD_WORKER_FD_CONTROL, &look, 1, MSG_NOSIGNAL);
+}
+
+static void get_ready(const struct fake *fake)
+{
+    atomic_store(&fake->status->state, PYD_WORKER_READY);
+    say_look();
 }
 
 static void stop(const struct fake *fake)
@@ -155,8 +161,10 @@ static void heed_signal(const struct fake *fake, uint32_t number)
         stop(fake);
     if (number == SIGUSR1)
         _exit(0);
-    if (number == SIGHUP)
+    if (number == SIGHUP) {
         atomic_fetch_add(&fake->status->requests, 1);
+        say_look();
+    }
     if (number == SIGUSR2) {
         for (unsigned i = 0; i < fake->threads; i++)
             pyd_status_begin(&fake->status->request[i], fake->epoch, 1, getpid());
@@ -198,6 +206,7 @@ int fake_worker_main(const char *behaviour)
     struct fake fake = {0};
     int signals;
 
+    prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* as a worker does */
     if (!read_job(&fake) || !map_status(&fake))
         return PYD_EXIT_JOB;
     if (strcmp(behaviour, "import") == 0) {

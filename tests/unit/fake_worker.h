@@ -19,7 +19,7 @@
  *
  * Once ready: SIGUSR1 makes it exit with status 0; SIGUSR2 begins, on each of
  * its request records, the request numbered as its epoch; SIGHUP counts one
- * request as finished.
+ * request as finished and says so to the manager.
  */
 int fake_worker_main(const char *behaviour);
 

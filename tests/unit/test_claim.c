@@ -166,11 +166,12 @@ static void test_an_orphan_is_free_when_its_worker_does_not_run_it(void **state)
     assert_int_equal(pyd_claim_busy(board, 0, 0), 0);
     next = claim_one(board, NO_SLOT);
     assert_true(next.seq > claim.seq);
-    /* Given up before it was begun: usable at once, and never begun once the next one is. */
+    /* Given up before it was begun: usable at once, and never begun, though the worker reads it before the next one. */
     pyd_claim_orphan(board, &next);
     claim = claim_one(board, NO_SLOT);
-    assert_int_equal(pyd_status_begin(fixture_request(board, &claim), claim.seq, 1, 1), 0);
     assert_int_equal(pyd_status_begin(fixture_request(board, &next), next.seq, 1, 1), ESTALE);
+    assert_false(pyd_claim_begun(board, &claim));
+    assert_int_equal(pyd_status_begin(fixture_request(board, &claim), claim.seq, 1, 1), 0);
     fixture_done(board);
 }
 
@@ -209,6 +210,52 @@ static void test_giving_up_twice_does_not_rob_the_next(void **state)
     pyd_claim_orphan(board, &next);
     pyd_claim_release(board, &next);
     assert_int_equal(fixture_owner(board, &next), PYD_OWNER_ORPHAN);
+    fixture_done(board);
+}
+
+/* A child holds a claim so long after its worker's death that the manager takes it: what it does then has no effect. */
+static void test_a_late_child_finds_its_claim_taken(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 2);
+    struct pyd_board_slot *slot = pyd_board_slot(board, 0, 0);
+    struct pyd_claim_ref late, next;
+    enum pyd_cause cause = PYD_CAUSE_NONE;
+    uint32_t detail = 0, waiter = UINT32_MAX;
+    pid_t pid = 0;
+
+    (void)state;
+    fixture_start(board, 0);
+    late = claim_one(board, NO_SLOT);
+    assert_int_equal(pyd_status_begin(fixture_request(board, &late), late.seq, 1, 1), 0);
+    atomic_store(&slot->ended_cause, PYD_CAUSE_OOM);
+    atomic_store(&slot->ended_epoch, late.epoch);
+    fixture_state(board, 0, PYD_SLOT_DEAD);
+    assert_int_equal(pyd_sweep_slot_reclaim(board, 0, 0), 1);
+    assert_true(pyd_sweep_slot_unclaimed(board, 0, 0));
+    assert_int_equal(pyd_sweep_slot_reclaim(board, 0, 0), 0);
+    pyd_sweep_slot_renew(board, 0, 0);
+    fixture_start(board, 0);
+    assert_true(pyd_claim_begun(board, &late));
+    assert_true(pyd_claim_worker_gone(board, &late));
+    assert_int_equal(pyd_claim_cause(board, &late, &cause, &detail, &pid), 0);
+    assert_int_equal(cause, PYD_CAUSE_OOM);
+    /* The next owner has the claim, but has not come to store his seq yet. */
+    assert_int_equal(pyd_queue_enter(board, 0, SELF, &waiter), 0);
+    atomic_store(pyd_board_owners(board, 0, 0), OTHER);
+    pyd_claim_release(board, &late);
+    pyd_claim_orphan(board, &late);
+    assert_int_equal(fixture_owner(board, &late), OTHER);
+    assert_int_equal(atomic_load(&pyd_board_waiter(board, 0, waiter)->wake), 0);
+    atomic_store(pyd_board_owners(board, 0, 0), PYD_OWNER_NONE);
+    next = claim_one(board, NO_SLOT);
+    pyd_claim_orphan(board, &late);
+    assert_int_equal(fixture_owner(board, &next), SELF);
+    assert_false(pyd_claim_begun(board, &next));
+    assert_int_equal(pyd_status_begin(fixture_request(board, &next), next.seq, 1, 1), 0);
+    assert_true(pyd_claim_begun(board, &late));
+    atomic_store(&slot->ended_epoch, next.epoch);
+    assert_int_equal(pyd_claim_cause(board, &late, &cause, &detail, &pid), 0);
+    assert_int_equal(cause, PYD_CAUSE_UNKNOWN);
     fixture_done(board);
 }
 
@@ -318,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_an_orphan_is_free_when_its_worker_does_not_run_it),
         cmocka_unit_test(test_an_orphan_is_free_when_its_worker_is_gone),
         cmocka_unit_test(test_giving_up_twice_does_not_rob_the_next),
+        cmocka_unit_test(test_a_late_child_finds_its_claim_taken),
         cmocka_unit_test(test_begun_is_what_the_worker_said),
         cmocka_unit_test(test_gone_and_why),
         cmocka_unit_test(test_what_is_cut_and_terminated),

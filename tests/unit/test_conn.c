@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections: peers that go away, and peers that make no sense. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -99,6 +100,57 @@ static void test_idle_ends(void **state)
     (void)state;
     for (int i = 0; i < 300; i++)
         close(i % 2 ? fake_connect(&worker) : fake_connect_raw(&worker));
+}
+
+/* A request that has to wait for a thread until nobody waits for it any more does not begin. */
+static void test_gone_before_it_began(void **state)
+{
+    struct fake_response response;
+    struct fake_frame frame;
+    int running[4], fd;
+
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        running[i] = fake_connect(&worker);
+        fake_send_request(&worker, running[i], &(struct fake_request){.act = "hang", .claim = i, .target = TARGET});
+        fake_expect(running[i], PYD_FRAME_LOG, &frame);
+    }
+    for (int i = 0; i < 10; i++) {
+        fd = fake_connect(&worker);
+        fake_send_request(&worker, fd, &(struct fake_request){.act = "exit 1", .seq = 100, .target = TARGET});
+        close(fd);
+    }
+    fake_open_gate(4);
+    for (int i = 0; i < 4; i++) {
+        fake_relay(running[i], NULL, &response);
+        assert_int_equal(response.ended, PYD_FRAME_END);
+        fake_response_done(&response);
+    }
+    for (int i = 0; i < 8; i++) /* behind the others */
+        fake_expect_body(&worker, running[i % 4], &HELLO, "hello");
+    assert_int_equal(atomic_load(&worker.status->requests), 12);
+    for (int i = 0; i < 4; i++)
+        close(running[i]);
+}
+
+/* httpd could not use the claim again when it gave the request up: the manager hears of its end. */
+static void test_tells_of_the_end(void **state)
+{
+    struct pollfd polled = {.fd = worker.control, .events = POLLIN};
+    int fd = fake_connect(&worker);
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        fake_expect_body(&worker, fd, &HELLO, "hello");
+    assert_int_equal(poll(&polled, 1, 0), 0);
+    fake_send_request(&worker, fd, &(struct fake_request){.act = "linger", .target = TARGET});
+    fake_wait_event('c');
+    close(fd);
+    assert_int_equal(atomic_load(&worker.status->request[0].seq_state) & 1, PYD_STATUS_RUNNING);
+    fake_open_gate(1);
+    fake_wait_event('d');
+    fake_worker_wait_look(&worker);
+    assert_int_equal(atomic_load(&worker.status->request[0].seq_state) & 1, PYD_STATUS_DONE);
 }
 
 /* ---- Connections that make no sense ---- */
@@ -367,6 +419,8 @@ int main(int argc, char **argv)
         CONN_TEST(test_gone_while_streaming),
         CONN_TEST(test_gone_while_reading),
         CONN_TEST(test_idle_ends),
+        CONN_TEST(test_gone_before_it_began),
+        CONN_TEST(test_tells_of_the_end),
         CONN_TEST(test_wrong_greeting),
         CONN_TEST(test_wrong_order),
         CONN_TEST(test_wrong_answer),

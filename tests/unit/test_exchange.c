@@ -569,6 +569,45 @@ static void test_head_too_long(void **state)
     close(fd);
 }
 
+/* It says nothing to the peer, does not touch the status, and serves nobody. */
+static void expect_forks_apart(const char *act)
+{
+    int fd = fake_connect(&worker);
+
+    for (uint64_t i = 1; i <= 3; i++) {
+        struct pollfd polled = {.fd = fd, .events = POLLIN};
+        struct fake_response response;
+
+        fake_send_request(&worker, fd,
+                          &(struct fake_request){.act = act, .target = TARGET, .flags = PYD_REQUEST_HAS_BODY});
+        fake_wait_event('f');
+        assert_int_equal(poll(&polled, 1, 0), 0);
+        assert_int_equal(atomic_load(&worker.status->request[0].seq_state), i << 1 | PYD_STATUS_RUNNING);
+        assert_int_equal(atomic_load(&worker.status->requests), i - 1);
+        fake_open_gate(1);
+        fake_relay(fd, NULL, &response);
+        assert_int_equal(response.ended, PYD_FRAME_END);
+        assert_int_equal(response.body.size, 7);
+        assert_memory_equal(response.body.data, "child 0", 7);
+        fake_response_done(&response);
+    }
+    close(fd);
+}
+
+static void test_fork_comes_back(void **state)
+{
+    (void)state;
+    expect_forks_apart("fork-back");
+}
+
+static void test_clone_comes_back(void **state)
+{
+    (void)state;
+    if (FAKE_THREAD_SANITIZER)
+        skip(); /* it has not heard of that thread either */
+    expect_forks_apart("fork-back 1");
+}
+
 #define EXCHANGE_TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
 
 int main(int argc, char **argv)
@@ -595,6 +634,8 @@ int main(int argc, char **argv)
         EXCHANGE_TEST(test_no_end),
         EXCHANGE_TEST(test_failures),
         EXCHANGE_TEST(test_head_too_long),
+        EXCHANGE_TEST(test_fork_comes_back),
+        EXCHANGE_TEST(test_clone_comes_back),
     };
 
     fake_httpd_init(argc, argv);

@@ -50,6 +50,19 @@ static void test_classify(void **state)
     assert_int_equal(classify("", 0), PYD_HEADER_PLAIN);
 }
 
+static void test_early(void **state)
+{
+    (void)state;
+    assert_true(pyd_header_early_ok("Link", 4));
+    assert_true(pyd_header_early_ok("Content-Type", 12));
+    assert_true(pyd_header_early_ok("Set-Cookie", 10));
+    assert_false(pyd_header_early_ok("content-length", 14));
+    assert_false(pyd_header_early_ok("Transfer-Encoding", 17));
+    assert_false(pyd_header_early_ok("Server", 6));
+    assert_false(pyd_header_early_ok("Date", 4));
+    assert_false(pyd_header_early_ok("Status", 6));
+}
+
 static int name_ok(const char *name, size_t size)
 {
     char *copy = exact(name, size);
@@ -149,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classify), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_early),
         cmocka_unit_test(test_values),   cmocka_unit_test(test_length),
         cmocka_unit_test(test_environ_names),
     };

@@ -29,6 +29,7 @@
 #include "pyd_log.h"
 #include "pyd_manager.h"
 #include "pyd_proc.h"
+#include "pyd_process.h"
 #include "pyd_spec.h"
 
 static void test_serves_and_stops(void **state)
@@ -115,6 +116,134 @@ static void test_waiting_connection_sees_the_death(void **state)
     assert_int_equal(read(fds[0], &byte, 1), 0);
     close(fds[0]);
     wait_until(count_state(PYD_SLOT_READY) == 1);
+    stop_manager();
+}
+
+/* True if the end of a connection passed to slot 0 is closed within so many seconds, by whoever. */
+static int is_closed_soon(int fd, int seconds)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    return poll(&polled, 1, seconds * 1000) == 1 && read(fd, &byte, 1) == 0;
+}
+
+static int pass_connection(void)
+{
+    int fds[2];
+
+    assert_int_equal(pyd_fd_socketpair(SOCK_STREAM, fds), 0);
+    assert_int_equal(pyd_fd_pass(slot_at(0)->rendezvous_child_fd, "c", 1, fds[1]), 0);
+    close(fds[1]);
+    return fds[0];
+}
+
+/* One that stops takes connections no more, but may live on for long. */
+static void test_waiting_connection_sees_that_its_worker_stops(void **state)
+{
+    static const char *const options[] = {"shutdown-timeout=60s", NULL};
+    int first, second;
+    pid_t pid;
+
+    (void)state;
+    start_site(1, "stubborn", options);
+    wait_until(state_of(0) == PYD_SLOT_READY);
+    pid = pid_of(0);
+    first = pass_connection();
+    pyd_generation_poke(site.board);
+    assert_false(is_closed_soon(first, 2)); /* one that serves would take it */
+    atomic_store(&pyd_board_status(site.board, 0, 0)->state, PYD_WORKER_STOPPING);
+    pyd_generation_poke(site.board);
+    assert_true(is_closed_soon(first, 10));
+    second = pass_connection();
+    assert_true(is_closed_soon(second, 10));
+    assert_int_equal(state_of(0), PYD_SLOT_STOPPING);
+    assert_int_equal(kill(pid, 0), 0);
+    kill(pid, SIGKILL);
+    close(first);
+    close(second);
+    wait_until(count_said("is ready after") == 2);
+    behave("ready");
+    for (uint32_t i = 0; i < 3; i++)
+        if (state_of(i) == PYD_SLOT_READY)
+            kill(pid_of(i), SIGKILL);
+    wait_until(count_said("is ready after") == 3);
+    stop_manager();
+}
+
+/* It was told, but does not hear. */
+static void test_waiting_connection_of_a_deaf_worker(void **state)
+{
+    static const char *const options[] = {"shutdown-timeout=60s", NULL};
+    int waiting;
+    pid_t pid;
+
+    (void)state;
+    start_site(1, "stubborn", options);
+    wait_until(state_of(0) == PYD_SLOT_READY);
+    pid = pid_of(0);
+    waiting = pass_connection();
+    kill(site.manager, SIGTERM);
+    assert_true(is_closed_soon(waiting, 20));
+    assert_int_equal(state_of(0), PYD_SLOT_STOPPING);
+    assert_int_equal(kill(pid, 0), 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(manager_exit_status(), 2);
+    close(waiting);
+}
+
+/* Three clients that read slowly hold three dead workers' claims: all slots of the group. */
+static void test_claims_do_not_pin_the_slots_of_the_dead(void **state)
+{
+    struct pyd_claim_ref claims[3];
+    int64_t first_us = 0;
+    uint32_t i;
+
+    (void)state;
+    start_site(1, "ready", NO_OPTIONS);
+    for (i = 0; i < 3; i++) {
+        wait_until(count_said("is ready after") == i + 1);
+        wait_until(pyd_claim_try(site.board, 0, (uint32_t)getpid(), UINT32_MAX, &claims[i]) == 0);
+        kill(pid_of(claims[i].slot), SIGUSR2);
+        wait_until(count_said("begun") == i + 1);
+        first_us = first_us ? first_us : pyd_clock_us();
+        kill(pid_of(claims[i].slot), SIGKILL);
+        wait_until(count_said("ended: killed by signal 9") == i + 1);
+    }
+    if (pyd_clock_us() - first_us < 4 * SECOND) /* not on a machine as slow as that */
+        assert_int_equal(count_state(PYD_SLOT_DEAD), 3);
+    wait_until(count_said("is ready after") == 4);
+    wait_until(count_state(PYD_SLOT_EMPTY) == 2);
+    for (i = 0; i < 3; i++) {
+        assert_true(pyd_claim_begun(site.board, &claims[i]));
+        assert_true(pyd_claim_worker_gone(site.board, &claims[i]));
+        pyd_claim_release(site.board, &claims[i]);
+    }
+    stop_manager();
+}
+
+/* The httpd child that gave a request up is not there to call the queue when it ends. */
+static void test_an_end_that_nobody_waits_for_calls_the_queue(void **state)
+{
+    struct pyd_claim_ref claims[3];
+    uint32_t self = (uint32_t)getpid(), waiters[3];
+
+    (void)state;
+    start_site(1, "ready", NO_OPTIONS);
+    wait_until(state_of(0) == PYD_SLOT_READY);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(pyd_claim_try(site.board, 0, self, UINT32_MAX, &claims[i]), 0);
+    kill(pid_of(0), SIGUSR2);
+    wait_until(said("begun"));
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(pyd_queue_enter(site.board, 0, self, &waiters[i]), 0);
+    pyd_claim_orphan(site.board, &claims[0]);
+    pyd_claim_orphan(site.board, &claims[1]);
+    assert_int_equal(atomic_load(&pyd_board_waiter(site.board, 0, waiters[0])->wake), 0);
+    pyd_status_end(&pyd_board_status(site.board, 0, 0)->request[claims[0].claim], claims[0].seq);
+    kill(pid_of(0), SIGHUP); /* it says so */
+    wait_until(atomic_load(&pyd_board_waiter(site.board, 0, waiters[0])->wake) == 1);
+    assert_int_equal(atomic_load(&pyd_board_waiter(site.board, 0, waiters[1])->wake), 0);
     stop_manager();
 }
 
@@ -397,6 +526,24 @@ static pid_t start_foreign_process(void)
     return pid;
 }
 
+/* Its manager was killed when it had set the state and not told it yet. */
+static void test_adopted_worker_that_was_to_stop_is_told(void **state)
+{
+    static const char *const options[] = {"shutdown-timeout=60s", NULL};
+
+    (void)state;
+    start_site(1, "ready", options);
+    wait_until(state_of(0) == PYD_SLOT_READY);
+    kill(site.manager, SIGKILL);
+    waitpid(site.manager, NULL, 0);
+    atomic_store(&slot_at(0)->state, PYD_SLOT_STOPPING);
+    start_manager();
+    wait_until(said("ended: retired as told"));
+    assert_false(said("PYD0604"));
+    wait_until(count_state(PYD_SLOT_READY) == 1);
+    stop_manager();
+}
+
 static void test_foreign_process_is_not_adopted(void **state)
 {
     pid_t victim;
@@ -410,7 +557,7 @@ static void test_foreign_process_is_not_adopted(void **state)
     victim = start_foreign_process();
     /* A broken httpd child wrote this onto the board. */
     atomic_store(&slot_at(0)->pid, (int32_t)victim);
-    atomic_store(&slot_at(0)->pid_start, pyd_proc_start_time(victim));
+    atomic_store(&slot_at(0)->pid_start, pyd_process_start_time(victim));
     atomic_store(&slot_at(0)->state, PYD_SLOT_STOPPING);
     start_manager();
     wait_until(count_state(PYD_SLOT_READY) == 1);
@@ -609,6 +756,10 @@ int main(int argc, char **argv)
         with_clean_up(test_serves_and_stops),
         with_clean_up(test_killed_worker_is_replaced),
         with_clean_up(test_waiting_connection_sees_the_death),
+        with_clean_up(test_waiting_connection_sees_that_its_worker_stops),
+        with_clean_up(test_waiting_connection_of_a_deaf_worker),
+        with_clean_up(test_claims_do_not_pin_the_slots_of_the_dead),
+        with_clean_up(test_an_end_that_nobody_waits_for_calls_the_queue),
         with_clean_up(test_several_deaths_at_once),
         with_clean_up(test_success_unasked),
         with_clean_up(test_terminated_by_somebody_else),
@@ -622,6 +773,7 @@ int main(int argc, char **argv)
         with_clean_up(test_killed_manager_is_succeeded),
         with_clean_up(test_adopted_worker_finishes_its_request),
         with_clean_up(test_worker_died_while_no_manager_was_there),
+        with_clean_up(test_adopted_worker_that_was_to_stop_is_told),
         with_clean_up(test_foreign_process_is_not_adopted),
         with_clean_up(test_worker_sees_what_it_is_given),
         with_clean_up(test_manager_holds_only_its_own),

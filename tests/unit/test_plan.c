@@ -308,6 +308,28 @@ static void test_no_room(void **state)
     assert_int_equal(world.count, 0);
 }
 
+/* Clients that read slowly may hold dead workers' slots for long. */
+static void test_no_room_by_the_dead(void **state)
+{
+    struct world world;
+
+    (void)state;
+    make(&world, 1);
+    world.group.state = PYD_GROUP_SERVING;
+    for (uint32_t i = 0; i < 2; i++) {
+        set(&world, i, PYD_SLOT_DEAD);
+        world.slots[i].unclaimed = 0;
+    }
+    set(&world, 2, PYD_SLOT_RETIRING);
+    world.slots[2].busy = 1;
+    plan(&world);
+    assert_int_equal(world.count, 0);
+    assert_int_equal(world.next_us, world.now_us + PYD_PLAN_CLAIMED_US);
+    world.now_us += PYD_PLAN_CLAIMED_US;
+    plan(&world);
+    assert_only(&world, PYD_ACTION_STOP, 2);
+}
+
 static void test_ending(void **state)
 {
     struct world world;
@@ -588,6 +610,7 @@ int main(void)
         cmocka_unit_test(test_shutdown_timeout),
         cmocka_unit_test(test_worker_that_stops_by_itself),
         cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_no_room_by_the_dead),
         cmocka_unit_test(test_ending),
         cmocka_unit_test(test_broken_group_is_left_alone),
         cmocka_unit_test(test_generated_situations),

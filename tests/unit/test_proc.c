@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,25 +20,52 @@
 #include "pyd_env.h"
 #include "pyd_manager.h"
 #include "pyd_proc.h"
+#include "pyd_process.h"
 
 /* Processes. */
 
 static void test_start_time(void **state)
 {
     (void)state;
-    assert_int_equal(pyd_proc_parse_stat("12 (a) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20 21\n"), 777);
-    assert_int_equal(pyd_proc_parse_stat("12 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20"), 777);
-    assert_int_equal(pyd_proc_parse_stat("12 (a) S 1 2"), 0);
-    assert_int_equal(pyd_proc_parse_stat(""), 0);
-    assert_true(pyd_proc_start_time(getpid()) > 0);
-    assert_int_equal(pyd_proc_start_time(0), 0);
-    assert_int_equal(pyd_proc_start_time(-1), 0);
+    assert_int_equal(pyd_process_parse_stat("12 (a) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20 21\n"), 777);
+    assert_int_equal(pyd_process_parse_stat("12 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20"), 777);
+    assert_int_equal(pyd_process_parse_stat("12 (a) S 1 2"), 0);
+    assert_int_equal(pyd_process_parse_stat(""), 0);
+    assert_true(pyd_process_start_time(getpid()) > 0);
+    assert_int_equal(pyd_process_start_time(0), 0);
+    assert_int_equal(pyd_process_start_time(-1), 0);
+    assert_int_equal(pyd_process_parse_stat("12 (a) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20 21\n"), 0);
+    assert_int_equal(pyd_process_parse_stat("12 (a)"), 0);
+    assert_int_equal(pyd_process_parse_stat("12 (a) "), 0);
+}
+
+static void test_has_ended(void **state)
+{
+    uint64_t own = pyd_process_start_time(getpid()), start;
+    siginfo_t info;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    start = pyd_process_start_time(pid);
+    assert_false(pyd_process_has_ended(getpid(), own));
+    assert_true(pyd_process_has_ended(getpid(), own + 1));
+    assert_false(pyd_process_has_ended(0, own));
+    assert_false(pyd_process_has_ended(pid, start));
+    kill(pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_true(pyd_process_has_ended(pid, start)); /* a zombie */
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(pyd_process_has_ended(pid, start));
 }
 
 static void test_is_worker(void **state)
 {
     int own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), other = open("/bin/sh", O_RDONLY | O_CLOEXEC);
-    uint64_t start = pyd_proc_start_time(getpid());
+    uint64_t start = pyd_process_start_time(getpid());
     pid_t self = getpid();
 
     (void)state;
@@ -47,7 +75,7 @@ static void test_is_worker(void **state)
     assert_false(pyd_proc_is_worker(self, 0, -1, own));
     assert_false(pyd_proc_is_worker(self, start, (int64_t)geteuid() + 1, own));
     assert_false(pyd_proc_is_worker(self, start, -1, other));
-    assert_false(pyd_proc_is_worker(1, pyd_proc_start_time(1), -1, own));
+    assert_false(pyd_proc_is_worker(1, pyd_process_start_time(1), -1, own));
     assert_false(pyd_proc_is_worker(-1, start, -1, own));
     close(own);
     close(other);
@@ -75,6 +103,100 @@ static void test_watch_and_signal(void **state)
     close(polled.fd);
     pyd_proc_signal(0, -1, SIGKILL); /* 0, 1 and -1 mean "many" to kill(2) */
     pyd_proc_signal(-1, -1, SIGKILL);
+}
+
+/* A worker-to-be that stands still between fork and exec: what it complains about finds no room in the log pipe. */
+
+static void fill(int fd)
+{
+    char bytes[4096] = "";
+
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    while (write(fd, bytes, sizeof bytes) > 0) {
+    }
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+}
+
+static int has_uid(pid_t pid, unsigned uid)
+{
+    char path[64], line[256];
+    unsigned found = uid + 1;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "Uid: %u", &found) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return found == uid;
+}
+
+/* Its manager is killed when it has that user. */
+static void assert_dies_with_manager(struct pyd_proc_start *start, unsigned uid)
+{
+    struct pollfd polled = {.events = POLLIN};
+    pid_t manager = fork(), worker = 0, pid;
+    int ended;
+
+    assert_true(manager >= 0);
+    if (manager == 0) {
+        if (pyd_proc_start(start, &pid) == 0)
+            pause();
+        _exit(1);
+    }
+    for (int turns = 0; turns < 10000 && !(worker > 0 && has_uid(worker, uid)); turns++) {
+        poll(NULL, 0, 1);
+        worker = atomic_load(&start->slot->pid);
+    }
+    assert_true(worker > 0 && has_uid(worker, uid));
+    polled.fd = pyd_proc_watch(worker);
+    assert_true(polled.fd >= 0);
+    kill(manager, SIGKILL);
+    assert_int_equal(waitpid(manager, NULL, 0), manager);
+    ended = poll(&polled, 1, 10000);
+    pyd_proc_signal(worker, polled.fd, SIGKILL);
+    close(polled.fd);
+    assert_int_equal(ended, 1);
+}
+
+static void test_dies_with_its_manager_before_exec(void **state)
+{
+    struct pyd_board_slot *slot =
+        mmap(NULL, sizeof *slot, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), log_fds[2];
+    struct pyd_spec spec;
+    struct pyd_proc_start start = {.spec = &spec,
+                                   .slot = slot,
+                                   .worker_fd = null_fd,
+                                   .rendezvous_fd = null_fd,
+                                   .status_fd = null_fd,
+                                   .control_fd = null_fd,
+                                   .lifeline_fd = null_fd,
+                                   .lock_fd = null_fd,
+                                   .job_fd = -1}; /* its first complaint */
+
+    (void)state;
+    assert_true(slot != MAP_FAILED);
+    assert_int_equal(pyd_spec_init(&spec, "blog"), 0);
+    assert_int_equal(pipe(log_fds), 0);
+    fill(log_fds[1]);
+    start.log_fd = log_fds[1];
+    assert_dies_with_manager(&start, geteuid());
+    if (geteuid() == 0) {
+        /* When it has become another user, too. */
+        memset(slot, 0, sizeof *slot);
+        start.job_fd = null_fd;
+        spec.uid = spec.gid = 65534;
+        assert_int_equal(pyd_spec_assign(&spec.home_dir, "/nowhere/at/all"), 0);
+        assert_dies_with_manager(&start, 65534);
+    }
+    pyd_spec_done(&spec);
+    close(log_fds[0]);
+    close(log_fds[1]);
+    close(null_fd);
+    munmap(slot, sizeof *slot);
 }
 
 /* Causes. */
@@ -340,9 +462,10 @@ static void test_env_file_reading(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_start_time),
+        cmocka_unit_test(test_start_time), cmocka_unit_test(test_has_ended),
         cmocka_unit_test(test_is_worker),
         cmocka_unit_test(test_watch_and_signal),
+        cmocka_unit_test(test_dies_with_its_manager_before_exec),
         cmocka_unit_test(test_causes),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_oom_texts),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +153,59 @@ static void test_orphans_call_when_free(void **state)
     fixture_done(board);
 }
 
+/* Who counts those that wait just before a newcomer takes a free place in front sees one more than were counted. */
+static void test_a_newcomer_does_not_hide_the_oldest(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 4);
+    uint32_t gone = enter(board), oldest = enter(board), newcomer;
+    uint64_t counted;
+
+    (void)state;
+    pyd_queue_leave(board, 0, gone);
+    counted = atomic_load(&pyd_board_group(board, 0)->queue);
+    newcomer = enter(board);
+    assert_true(newcomer < oldest);
+    atomic_store(&pyd_board_group(board, 0)->queue, counted);
+    pyd_queue_wake(board, 0, 1);
+    assert_int_equal(called(board, newcomer), 0);
+    assert_int_equal(called(board, oldest), 1);
+    fixture_done(board);
+}
+
+/* A broken process takes back each call as soon as it is made; the caller has an end to it all the same. It is stopped
+ * at each of its system calls, so that this is certain to come in between. */
+static void test_calls_that_are_taken_back_end(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 4);
+    int status, stops = 0;
+    pid_t caller;
+
+    (void)state;
+    for (uint32_t i = 0; i < 4; ++i)
+        enter(board);
+    caller = fork();
+    assert_true(caller >= 0);
+    if (caller == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+            _exit(1);
+        raise(SIGSTOP);
+        pyd_queue_wake(board, 0, UINT32_MAX);
+        _exit(0);
+    }
+    while (waitpid(caller, &status, 0) == caller && WIFSTOPPED(status) && stops++ < 100) {
+        for (uint32_t i = 0; i < 4; ++i)
+            atomic_store(&pyd_board_waiter(board, 0, i)->wake, 0);
+        ptrace(PTRACE_SYSCALL, caller, NULL, NULL);
+    }
+    if (WIFSTOPPED(status)) {
+        kill(caller, SIGKILL);
+        waitpid(caller, NULL, 0);
+    }
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_true(stops >= 1 + 2 * 4); /* it has called */
+    fixture_done(board);
+}
+
 static void test_timeout_and_early_call(void **state)
 {
     struct pyd_board *board = fixture_board(1, 1, 4);
@@ -267,6 +321,8 @@ int main(void)
         cmocka_unit_test(test_wake_goes_to_the_oldest_not_yet_called),
         cmocka_unit_test(test_release_calls_and_leaving_passes_on),
         cmocka_unit_test(test_orphans_call_when_free),
+        cmocka_unit_test(test_a_newcomer_does_not_hide_the_oldest),
+        cmocka_unit_test(test_calls_that_are_taken_back_end),
         cmocka_unit_test(test_timeout_and_early_call),
         cmocka_unit_test(test_other_processes_are_woken_in_order),
         cmocka_unit_test(test_one_killed_when_called_costs_others_one_slice),

@@ -70,6 +70,28 @@ static void test_open_ends_what_an_earlier_worker_ran(void **state)
     free(worker);
 }
 
+static void test_a_revoked_one_is_never_begun(void **state)
+{
+    struct pyd_status_request record = {0};
+
+    (void)state;
+    assert_int_equal(pyd_status_begin(&record, 4, 1000, 77), 0);
+    pyd_status_end(&record, 4);
+    pyd_status_revoke(&record, 5);
+    assert_int_equal(atomic_load(&record.seq_state), 5 << 1 | PYD_STATUS_DONE);
+    assert_int_equal(pyd_status_begin(&record, 5, 2000, 78), ESTALE);
+    assert_int_equal(pyd_status_begin(&record, 6, 2000, 78), 0);
+    /* Begun, or older than what was: too late. */
+    pyd_status_revoke(&record, 6);
+    pyd_status_revoke(&record, 5);
+    assert_int_equal(atomic_load(&record.seq_state), 6 << 1 | PYD_STATUS_RUNNING);
+    pyd_status_end(&record, 6);
+    /* What no worker would begin does not make it refuse others. */
+    pyd_status_revoke(&record, PYD_STATUS_SEQ_MAX + 1);
+    pyd_status_revoke(&record, UINT64_MAX);
+    assert_int_equal(pyd_status_begin(&record, 7, 3000, 79), 0);
+}
+
 static void test_records_of_workers_do_not_share_lines(void **state)
 {
     uint32_t threads;
@@ -90,6 +112,7 @@ int main(void)
         cmocka_unit_test(test_old_and_same_are_stale),
         cmocka_unit_test(test_end_of_an_overtaken_one_is_ignored),
         cmocka_unit_test(test_open_ends_what_an_earlier_worker_ran),
+        cmocka_unit_test(test_a_revoked_one_is_never_begun),
         cmocka_unit_test(test_records_of_workers_do_not_share_lines),
     };
 

@@ -51,6 +51,66 @@ static void test_claims_of_the_dead_become_orphans(void **state)
     fixture_done(board);
 }
 
+static void test_what_the_dead_had_sent_is_revoked(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref dead, next;
+
+    (void)state;
+    fixture_start(board, 0);
+    assert_int_equal(pyd_claim_try(board, 0, OTHER, NO_SLOT, &dead), 0);
+    assert_int_equal(sweep(board), 1);
+    assert_int_equal(pyd_claim_try(board, 0, SELF, NO_SLOT, &next), 0);
+    assert_int_equal(pyd_status_begin(fixture_request(board, &dead), dead.seq, 1, 1), ESTALE);
+    assert_int_equal(pyd_status_begin(fixture_request(board, &next), next.seq, 1, 1), 0);
+    fixture_done(board);
+}
+
+/* A wild write into the status or the board costs one worker's thread, not all that follow. */
+static void test_damaged_seqs_end_with_their_worker(void **state)
+{
+    const struct {
+        uint64_t status, claim;
+    } damages[] = {{UINT64_MAX, 7}, {UINT64_MAX - 1, 7}, {0, PYD_STATUS_SEQ_MAX}, {0, UINT64_MAX}, {20, 7}, {9, 0}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(damages) / sizeof(*damages); ++i) {
+        struct pyd_board *board = fixture_board(1, 2, 0);
+        struct pyd_claim_ref claims[2];
+        uint32_t k;
+
+        fixture_start(board, 0);
+        atomic_store(&pyd_board_status(board, 0, 0)->request[1].seq_state, damages[i].status);
+        atomic_store(&pyd_board_claim(board, 0, 0, 1)->seq, damages[i].claim);
+        fixture_state(board, 0, PYD_SLOT_DEAD);
+        pyd_sweep_slot_renew(board, 0, 0);
+        fixture_start(board, 0);
+        for (k = 0; k < 2; ++k) {
+            assert_int_equal(pyd_claim_try(board, 0, SELF, NO_SLOT, &claims[k]), 0);
+            assert_false(pyd_claim_begun(board, &claims[k]));
+            assert_int_equal(pyd_status_begin(fixture_request(board, &claims[k]), claims[k].seq, 1, 1), 0);
+            assert_true(pyd_claim_begun(board, &claims[k]));
+        }
+        fixture_done(board);
+    }
+}
+
+static void test_what_a_living_child_holds_is_not_renewed(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref mine;
+
+    (void)state;
+    fixture_start(board, 0);
+    assert_int_equal(pyd_claim_try(board, 0, SELF, NO_SLOT, &mine), 0);
+    fixture_state(board, 0, PYD_SLOT_DEAD);
+    pyd_sweep_slot_renew(board, 0, 0);
+    assert_false(pyd_claim_begun(board, &mine));
+    assert_int_equal(fixture_owner(board, &mine), SELF);
+    fixture_done(board);
+}
+
 static void test_slots_are_unclaimed_without_living_owners(void **state)
 {
     struct pyd_board *board = fixture_board(1, 2, 0);
@@ -207,6 +267,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_claims_of_the_dead_become_orphans),
+        cmocka_unit_test(test_what_the_dead_had_sent_is_revoked),
+        cmocka_unit_test(test_damaged_seqs_end_with_their_worker),
+        cmocka_unit_test(test_what_a_living_child_holds_is_not_renewed),
         cmocka_unit_test(test_slots_are_unclaimed_without_living_owners),
         cmocka_unit_test(test_entries_of_the_dead_are_freed),
         cmocka_unit_test(test_whatever_the_dead_were_doing),

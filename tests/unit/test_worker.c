@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -246,6 +247,59 @@ static void test_descriptors_are_private(void **state)
     fake_worker_finish(&worker);
 }
 
+/* The manager has it killed with itself only until the program runs. */
+static void test_outlives_its_manager(void **state)
+{
+    (void)state;
+    fake_worker_run(&worker, 1);
+    assert_int_equal(atomic_load(&fake_app_shared->death_signal), 0 + 1);
+    fake_worker_finish(&worker);
+}
+
+/* As with musl, whose default is 128 KiB. */
+static void test_stack_of_threads(void **state)
+{
+    struct rlimit limit;
+
+    (void)state;
+#ifndef __GLIBC__
+    skip();
+#endif
+    assert_int_equal(getrlimit(RLIMIT_STACK, &limit), 0);
+    if (limit.rlim_cur == RLIM_INFINITY)
+        limit.rlim_cur = 8 << 20;
+    atomic_store(&fake_app_shared->default_stack, 128 << 10);
+    fake_worker_run(&worker, 1);
+    assert_true(atomic_load(&fake_app_shared->stack) >= (int64_t)limit.rlim_cur);
+    fake_worker_finish(&worker);
+}
+
+static void test_stack_as_set(void **state)
+{
+    struct fake_setup setup = {.threads = 1, .spec_text = "stack-size=1M\n"};
+
+    (void)state;
+    fake_worker_start(&worker, &setup);
+    fake_worker_wait_state(&worker, PYD_WORKER_READY);
+    assert_in_range(atomic_load(&fake_app_shared->stack), 1 << 20, 2 << 20);
+    fake_worker_finish(&worker);
+}
+
+static void test_fork_during_import(void **state)
+{
+    int fd;
+
+    (void)state;
+    atomic_store(&fake_app_shared->start_forks, 1);
+    fake_worker_run(&worker, 2);
+    assert_int_equal(atomic_load(&fake_app_shared->start_forks), 0 + 1);
+    assert_int_equal(atomic_load(&fake_app_shared->begun), 2);
+    fd = fake_connect(&worker);
+    fake_expect_body(&worker, fd, &HELLO, "hello");
+    close(fd);
+    fake_worker_finish(&worker);
+}
+
 /* ---- Stop ---- */
 
 static void test_stop_while_running(void **state)
@@ -405,6 +459,61 @@ static void test_hang_and_stop(void **state)
     assert_int_equal(atomic_load(&worker.status->request[0].seq_state) & 1, PYD_STATUS_RUNNING);
 }
 
+/* ---- Nobody reads the log ---- */
+
+static void test_deadline_with_full_log(void **state)
+{
+    struct fake_setup setup = {.threads = 1, .spec_text = "shutdown-timeout=1s\n"};
+    int64_t since_us;
+
+    (void)state;
+    fake_worker_start(&worker, &setup);
+    fake_worker_wait_state(&worker, PYD_WORKER_READY);
+    atomic_store(&fake_app_shared->stop_hangs, 1);
+    fake_worker_fill_log(&worker);
+    since_us = pyd_clock_us();
+    fake_worker_stop(&worker);
+    expect_exit(PYD_EXIT_OK);
+    assert_true(pyd_clock_us() - since_us < 5000000);
+}
+
+static void test_httpd_gone_with_full_log(void **state)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    (void)state;
+    fake_worker_run(&worker, 1);
+    fake_worker_fill_log(&worker);
+    fcntl(worker.lock, F_SETLK, &lock);
+    pyd_fd_close(&worker.lifeline);
+    pyd_fd_close(&worker.control);
+    expect_exit(PYD_EXIT_OK);
+    assert_int_equal(atomic_load(&fake_app_shared->stopped), 1);
+}
+
+/* Requests wait for a while, then do without, and so does stopping; what is missing is told of. */
+static void test_serves_with_full_log(void **state)
+{
+    struct fake_response response;
+    int fd;
+
+    (void)state;
+    fake_worker_run(&worker, 1);
+    fake_worker_fill_log(&worker);
+    fd = fake_connect(&worker);
+    for (int i = 0; i < 3; i++) {
+        fake_send_request(&worker, fd, &(struct fake_request){.act = "nothing 0", .target = "/srv/app.py"});
+        fake_relay(fd, NULL, &response);
+        assert_int_equal(response.ended, PYD_FRAME_FAIL);
+    }
+    fake_worker_drain_log(&worker);
+    fake_send_request(&worker, fd, &(struct fake_request){.act = "nothing 0"});
+    fake_relay(fd, NULL, &response);
+    fake_worker_wait_log(&worker, "\x01" "4PYD0815: 3 lines were lost");
+    close(fd);
+    fake_worker_finish(&worker);
+}
+
 /* ---- The manager and httpd go away ---- */
 
 static void test_manager_gone(void **state)
@@ -536,6 +645,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_job_in_any_order),
         WORKER_TEST(test_status_of_predecessor),
         WORKER_TEST(test_descriptors_are_private),
+        WORKER_TEST(test_outlives_its_manager),
+        WORKER_TEST(test_stack_of_threads),
+        WORKER_TEST(test_stack_as_set),
+        WORKER_TEST(test_fork_during_import),
         WORKER_TEST(test_stop_while_running),
         WORKER_TEST(test_refuse_during_exit_handlers),
         WORKER_TEST(test_no_new_connections_after_stop),
@@ -545,6 +658,9 @@ int main(int argc, char **argv)
         WORKER_TEST(test_stop_during_import),
         WORKER_TEST(test_stop_during_endless_import),
         WORKER_TEST(test_hang_and_stop),
+        WORKER_TEST(test_deadline_with_full_log),
+        WORKER_TEST(test_httpd_gone_with_full_log),
+        WORKER_TEST(test_serves_with_full_log),
         WORKER_TEST(test_manager_gone),
         WORKER_TEST(test_httpd_gone_first),
         WORKER_TEST(test_lifeline_gone_but_httpd_lives),

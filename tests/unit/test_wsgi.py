@@ -368,6 +368,73 @@ def test_crowd_of_threads(c):
         assert c.request("crowd_left").body == b"gone"
 
 
+def until_read(c, name, **options):
+    """Start a request; until its application is in the exchange, waiting for the body. @return what has come"""
+    other, response = c.worker.connect(), Response()
+    c.start(name, body=b"body", **options)
+    while driver.READ not in response.frames:
+        kind, payload = c.next_frame()
+        response.take(kind, payload)
+    assert evaluate(other, "kept.update(go=True)") is None
+    waits = evaluate(other, "wait_until(lambda: 'waits' in kept) and kept.pop('waits')")
+    c.answer_read(payload)
+    return c.finish(response), waits
+
+
+def test_head_replaced_by_another_thread(c):
+    for _ in range(5):
+        response, _ = until_read(c, "replaced_while_sent")
+        head = (response.status, response.reason, response.header("X-Head"))
+        assert head in ((200, "O" * 300, "old"), (500, "N" * 300, "new")), head
+        assert (response.body, response.end) == (b"item", "ok")
+
+
+def test_length_shared_by_threads(c):
+    for _ in range(20):
+        response, _ = until_read(c, "length_shared")
+        assert len(response.body) == 100001 and response.end == "ok", (len(response.body), vars(response)["end"])
+
+
+# ---- processes that the application forks ----
+
+def test_forked_process_comes_back(c):
+    log, finished = c.worker.log, c.worker.state()[2]
+    cases = [("None", 0), ("sys.exit()", 0), ("sys.exit(3)", 3), ("sys.exit('exit of %s')", 1),
+             ("throw(ValueError('error of %s'))", 1)]
+    places = ["call", "iter", "step", "end", "close"]
+    for where in places:
+        for expression, status in cases:
+            query = "%s %s" % (where, expression % where if "%" in expression else expression)
+            response = c.request("forks", query=query)
+            assert (response.body, response.end) == (b"parent", "ok"), (query, vars(response))
+            assert response.frames == [driver.HEAD, driver.BODY, driver.END], (query, response.frames)
+            assert evaluate(c, "kept.pop('status')") == status, query
+    assert evaluate(c, "print('end of the forks')") is None
+    log.wait_for("end of the forks")
+    for where in places:
+        assert log.wait_for("ValueError: error of " + where) == driver.LEVEL_WARNING
+        assert log.count("ValueError: error of " + where) == log.count("exit of " + where) == 1
+        assert log.count("half a line of " + where) == len(cases)
+    assert c.worker.state()[2] == finished + 2 * len(places) * len(cases) + 1, c.worker.state()
+
+
+def test_forked_process_uses_its_parents_request(c):
+    outcomes = ["ConnectionResetError"] * 4 + [True]
+    response = c.request("fork_uses_request", body=b"body")
+    assert eval(response.body) == outcomes and response.end == "ok", vars(response)
+    assert evaluate(c, "kept.pop('waits')") == 0
+    response, status = until_read(c, "fork_uses_request", query="beside a thread")
+    assert eval(response.body) == outcomes and status == 0 and response.end == "ok", vars(response)
+    for text in ("written by the child ", "written by the child beside a thread"):
+        assert c.worker.log.wait_for(text) == driver.LEVEL_ERR and text not in response.log
+
+
+def test_multiprocessing(c):
+    response = c.request("multiprocess")
+    assert (response.body, response.end) == (b"42 0", "ok"), vars(response)
+    assert c.worker.log.wait_for("written by a process") == driver.LEVEL_ERR
+
+
 # ---- wsgi.errors ----
 
 def test_errors_lines(c):
@@ -385,10 +452,24 @@ def test_objects_outlive_their_request(c):
     assert c.worker.log.wait_for("after the end") == driver.LEVEL_ERR
 
 
+def test_others_run_while_the_log_is_not_read(c):
+    """Not held up until the thread that writes has waited in vain and lines are lost."""
+    assert c.request("flood_late").end == "ok"
+    with c.worker.log.unread():
+        c.start("evaluate", query="kept['flood'].start()")
+        c.worker.log.wait_full()
+        assert evaluate(c.worker.connect(), "kept['flood'].is_alive()") is True
+    assert c.finish().end == "ok"
+    assert evaluate(c, "kept['flood'].join() or print('end of the flood')") is None
+    c.worker.log.wait_for("end of the flood")
+    assert c.worker.log.count("flood ") == 2500 and c.worker.log.wait_for("flood    0") == driver.LEVEL_ERR
+
+
 # ---- the client goes away ----
 
 def test_client_goes_away(c):
     w = c.worker
+    before = len(w.log.lines)
     c.request("closed_count")
     for name in ("waits_for_disconnect", "endless"):
         other = w.connect()
@@ -400,20 +481,23 @@ def test_client_goes_away(c):
     assert evaluate(c, "wait_until(lambda: closed and kept.get('seen'))") is True
     is_closed_once(c)
     assert evaluate(c, "kept.get('seen')") is True
-    assert not [line for line in w.log.lines if "Traceback" in line[1]], w.log.lines
+    lines = w.log.lines[before:]
+    assert not [line for line in lines if "Traceback" in line[1]], lines
 
 
 # ---- file_wrapper ----
 
 def test_file_wrapper(c):
     cases = [("io.BytesIO(b'memory')", b"memory", None), ("temporary(b'x' * 300000)", b"x" * 300000, "300000"),
-             ("temporary(b'0123456789', 4)", b"456789", "6"), ("temporary(b'')", b"", "0"),
+             ("temporary(b'0123456789', 4)", b"456789", "6"), ("temporary(b'')", b"", None),
              ("type('F', (), {'read': lambda self, size, left=[b'c', b'b', b'a']: left.pop() if left else b''})()",
               b"abc", None)]
     for expression, body, length in cases:
         response = c.request("file_wrapper", query="%s, []" % expression)
         assert (response.body, response.end) == (body, "ok"), (expression, vars(response))
         assert response.header("Content-Length") == length, (expression, response.headers)
+    response = c.request("file_wrapper", query="open('/proc/self/status', 'rb'), []")
+    assert b"\nPid:" in response.body and response.header("Content-Length") is None and response.end == "ok"
     assert c.request("file_wrapper", query="temporary(b'abc'), []").end == "ok"
     assert c.request("file_closed").body == b"True"
 
@@ -514,6 +598,38 @@ def alone_loading(program):
                            "    start_response('200 OK', [])\n    return [b'repaired']\n")
         assert c.request(target=broken).body == b"repaired"
         assert not os.path.exists(os.path.join(os.path.dirname(broken), "__pycache__"))
+
+
+def alone_lookup_fails(program):
+    """The name is there in principle: what keeps it from being had is told, not that it is missing."""
+    script = script_file("def __getattr__(name):\n    raise RuntimeError('SECRET_KEY is not set')\n")
+    with Worker(program, script).wait_ready() as w:
+        response = w.connect().request()
+        is_failure(response, driver.FAIL_LOAD, "PYD1002", script, "in __getattr__", "RuntimeError: SECRET_KEY is")
+        assert "PYD1003" not in response.log
+
+
+def alone_path_that_is_not_utf8(program):
+    script = script_file("def application(environ, start_response):\n"
+                         "    start_response('200 OK', [])\n    return [ascii(__file__).encode()]\n", "caf\udce9.py")
+    with Worker(program, os.fsencode(script)).wait_ready() as w:
+        response = w.connect().request()
+        assert response.body.endswith(b"caf\\udce9.py'") and response.end == "ok", vars(response)
+
+
+def alone_forked_import(program):
+    """A child that comes out of an import does not become a worker, neither at the start nor in a request."""
+    text = ("import os, signal, sys\npid = os.fork()\nif not pid:\n    signal.alarm(20)\n    %s\n    a = 1\n"
+            "status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 99\n"
+            "def application(environ, start_response):\n"
+            "    start_response('200 OK', [])\n    return [b'%%d' %% status]\n")
+    for number, statement in enumerate(("pass", "raise ValueError('forked import')", "sys.exit(7)")):
+        script, later = script_file(text % statement), script_file(text % statement)
+        with Worker(program, script, [script]).wait_ready() as w:
+            expected = b"%d" % [0, 1, 7][number]
+            assert [w.connect().request(target=target).body for target in (script, later)] == [expected] * 2
+            assert w.stop() == 0
+            assert w.log.count("ValueError: forked import") == (2 if number == 1 else 0), w.log.lines
 
 
 def alone_start(program):

@@ -3,7 +3,9 @@
 import contextlib
 import gc
 import io
+import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -365,6 +367,155 @@ def crowd_left(environ, start_response):
         thread.join()
     start_response("200 OK", TEXT)
     return [b"gone"]
+
+
+def read_in_a_thread(environ, then):
+    """then(body) is called in a thread that is in the exchange until the client has sent the four bytes of the body."""
+    thread = threading.Thread(target=lambda: then(environ["wsgi.input"].read(4)))
+    thread.start()
+    return thread
+
+
+def replaced_while_sent(environ, start_response):
+    """Another thread changes status and headers while the first item waits for its turn."""
+    def replace(_):
+        with contextlib.suppress(KeyError):  # raised again if the head has been sent
+            try:
+                raise KeyError
+            except KeyError:
+                start_response("500 " + "N" * 300, [("X-Head", "new")], sys.exc_info())
+        kept["junk"] = [("Z%03d" % number) * 88 for number in range(2000)]  # where the old status was
+
+    start_response("200 " + "O" * 300, [("X-Head", "old")])
+    thread = read_in_a_thread(environ, replace)
+    wait_until(lambda: kept.pop("go", None))
+    kept["waits"] = True
+    yield b"item"
+    thread.join()
+
+
+def length_shared(environ, start_response):
+    """Two threads that wait for their turn have a body for the same Content-Length each."""
+    write = start_response("200 OK", [("Content-Length", "100001")])
+    write(b"x")
+    reader = read_in_a_thread(environ, lambda body: None)
+    wait_until(lambda: kept.pop("go", None))
+
+    def second():
+        with contextlib.suppress(AssertionError):
+            kept["second"] = True
+            write(b"w" * 100000)
+
+    writer_thread = threading.Thread(target=second)
+    writer_thread.start()
+    wait_until(lambda: kept.pop("second", None))
+    kept["waits"] = True
+    yield b"i" * 100000
+    reader.join()
+    writer_thread.join()
+
+
+def throw(error):
+    raise error
+
+
+class Forking:
+    """Forks in one of its methods, or in none. What the child then does there is an expression."""
+
+    def __init__(self, where, expression):
+        self.where, self.expression, self.left = where, expression, [b"parent"]
+
+    def fork(self, where):
+        if where != self.where:
+            return
+        pid = os.fork()
+        if pid:
+            kept["status"] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            return
+        signal.alarm(20)
+        self.left = [b"child"] * 3
+        sys.stdout.write("half a line of %s" % where)
+        eval(self.expression)
+
+    def __iter__(self):
+        self.fork("iter")
+        return self
+
+    def __next__(self):
+        self.fork("step" if self.left else "end")
+        if not self.left:
+            raise StopIteration
+        return self.left.pop()
+
+    def close(self):
+        self.fork("close")
+
+
+def forks(environ, start_response):
+    """A child comes back where, and with what, QUERY_STRING says."""
+    body = Forking(*environ["QUERY_STRING"].split(" ", 1))
+    body.fork("call")
+    start_response("200 OK", TEXT)
+    return body
+
+
+def error_of(function, *arguments):
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return type(error).__name__
+
+
+def fork_uses_request(environ, start_response):
+    """A child uses the objects of its parent's request; with a QUERY_STRING while a thread of the parent does."""
+    write = start_response("200 OK", TEXT)
+    reader = read_in_a_thread(environ, lambda body: None) if environ["QUERY_STRING"] else None
+    wait_until(lambda: not reader or kept.pop("go", None))
+    receive, send = os.pipe()
+    pid = os.fork()
+    if not pid:
+        signal.alarm(20)
+        environ["wsgi.errors"].write("written by the child %s\n" % environ["QUERY_STRING"])
+        environ["wsgi.errors"].flush()
+        outcomes = [error_of(environ["wsgi.input"].read), error_of(environ["wsgi.input"].readline),
+                    error_of(write, b"child"), error_of(environ["pydaemon.early_hints"], []),
+                    environ["pydaemon.disconnected"]()]
+        os.write(send, repr(outcomes).encode())
+        os._exit(0)
+    os.close(send)
+    outcomes = os.read(receive, 1000)
+    os.close(receive)
+    kept["waits"] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    yield outcomes
+    if reader:
+        reader.join()
+
+
+def multiprocess(environ, start_response):
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+
+    def work():
+        environ["wsgi.errors"].write("written by a process\n")
+        send.send(6 * 7)
+
+    process = context.Process(target=work)
+    process.start()
+    result = receive.recv()
+    process.join()
+    start_response("200 OK", TEXT)
+    return [b"%d %d" % (result, process.exitcode)]
+
+
+def flood_late(environ, start_response):
+    """A thread writes to wsgi.errors when the request is over: to the log pipe, more than fits there."""
+    def flood():
+        for number in range(2500):  # the driver may still read once what fits
+            environ["wsgi.errors"].write("flood %4d %s\n" % (number, "f" * 90))
+
+    kept["flood"] = threading.Thread(target=flood, daemon=True)
+    start_response("200 OK", TEXT)
+    return [b"x"]
 
 
 def big(environ, start_response):

@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import tempfile
+import termios
 import threading
 import time
 
@@ -172,11 +173,14 @@ class LogPipe(threading.Thread):
         super().__init__(daemon=True)
         self.read_fd, self.write_fd = os.pipe()
         self.lines, self.longest, self.changed = [], 0, threading.Condition()
+        self.open = threading.Event()
+        self.open.set()
         self.start()
 
     def run(self):
         rest = b""
         while True:
+            self.open.wait()
             data = os.read(self.read_fd, 1 << 16)
             if not data:
                 return
@@ -187,6 +191,23 @@ class LogPipe(threading.Thread):
                     tagged = line[:1] == b"\x01"
                     self.lines.append((line[1] - 48, line[2:].decode()) if tagged else (None, line.decode("latin-1")))
                 self.changed.notify_all()
+
+    @contextlib.contextmanager
+    def unread(self):
+        """A reader that does not come: one read at most may still be under way."""
+        self.open.clear()
+        try:
+            yield
+        finally:
+            self.open.set()
+
+    def wait_full(self):
+        """Until there is no room for another line of some 100 bytes."""
+        deadline = time.monotonic() + DEADLINE
+        while struct.unpack("i", fcntl.ioctl(self.read_fd, termios.FIONREAD, b"    "))[0] < 60000:
+            if time.monotonic() > deadline:
+                raise AssertionError("the log pipe does not get full")
+            time.sleep(0.001)
 
     def wait_for(self, text):
         """The level of the first line with text in it."""

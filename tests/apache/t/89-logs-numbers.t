@@ -14,6 +14,7 @@ for my $file (@files) {
     while (<$in>) {
         next unless /^\[[^\]]+\] \[pydaemon:(\w+)\] \[pid[^\]]*\] (.*)/;
         my ($level, $text) = ($1, $2);
+        $text =~ s/^\(\d+\)[^:\[]+: //; # "(11)Resource temporarily unavailable: "
         # Not what applications write: by the pipe, "'group' (pid=N): ..."; in a request, "[client ...] ...".
         if ($text =~ /^(?:\[(?:client|remote) [^\]]+\] |'[^']+' \(pid=\d+\): )?(PYD\d+): /) {
             $seen{$1}++;

@@ -44,7 +44,7 @@ sub other_users {
 
 # The modules of httpd that the tests may use; the last ones are left out where they do not fit.
 my @modules = qw(authz_core authz_host authn_core authn_file authz_user auth_basic access_compat alias mime dir env
-    setenvif headers rewrite status include socache_shmcb ssl deflate reqtimeout http2);
+    setenvif headers rewrite status include socache_shmcb ssl deflate reqtimeout http2 log_config substitute);
 
 sub load_modules {
     my $directory = `"@{[fact('apxs')]}" -q LIBEXECDIR`;
