@@ -317,6 +317,33 @@ void pyd_manager_slot_hang_up(struct pyd_manager_slot *slot)
         pyd_proc_signal(slot->pid, slot->pidfd, SIGTERM);
 }
 
+/* Has it begun a request? A request that kills each worker must not put off the replacement, and all other requests
+ * with it. */
+static int has_worked(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
+{
+    const struct pyd_status_worker *status = pyd_board_status(group->board, group->index, slot->index);
+
+    if (atomic_load(&status->epoch) != slot->epoch)
+        return 0;
+    for (uint32_t i = 0; i < group->threads; i++)
+        if ((atomic_load(&status->request[i].seq_state) & 1) == PYD_STATUS_RUNNING)
+            return 1;
+    return atomic_load(&status->requests) > 0;
+}
+
+/* Does this end say that workers of the group can't be started? One that leaves by itself is no better than one that
+ * exits: an application may send itself a SIGTERM. */
+static int is_failed_start(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int64_t now_us)
+{
+    if (slot->told || slot->adopted)
+        return 0;
+    if (slot->ready_us == 0)
+        return 1;
+    if (now_us - slot->ready_us >= PYD_MANAGER_PROVEN_US || has_worked(group, slot))
+        return 0;
+    return !pyd_backoff_forgive(&group->backoff, now_us);
+}
+
 void pyd_manager_slot_leave(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
 {
     slot->left = 1;
@@ -325,6 +352,9 @@ void pyd_manager_slot_leave(struct pyd_manager_group *group, struct pyd_manager_
     pyd_log(PYD_LOG_NOTICE, (int)group->index,
             "mod_pydaemon (pid=%d): Worker %u of '%s' is stopping by itself (has it been sent a SIGTERM?).",
             (int)slot->pid, slot->number, group->name);
+    /* Known now: its successor, which is not to be started at once then, would count as started together with it. */
+    if (is_failed_start(group, slot, now_us))
+        pyd_manager_group_failed(group, slot->started_us, now_us);
 }
 
 void pyd_manager_slot_kill(struct pyd_manager_group *group, struct pyd_manager_slot *slot, enum pyd_cause cause,
@@ -377,39 +407,12 @@ static void publish_end(struct pyd_manager_slot *slot, enum pyd_cause cause, uin
     set_state(slot, PYD_SLOT_DEAD, now_us);
 }
 
-/* Has it begun a request? A request that kills each worker must not put off the replacement, and all other requests
- * with it. */
-static int has_worked(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
-{
-    const struct pyd_status_worker *status = pyd_board_status(group->board, group->index, slot->index);
-
-    if (atomic_load(&status->epoch) != slot->epoch)
-        return 0;
-    for (uint32_t i = 0; i < group->threads; i++)
-        if ((atomic_load(&status->request[i].seq_state) & 1) == PYD_STATUS_RUNNING)
-            return 1;
-    return atomic_load(&status->requests) > 0;
-}
-
-/* Does this end say that workers of the group can't be started? One that leaves by itself is no better than one that
- * exits: an application may send itself a SIGTERM. */
-static int is_failed_start(struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int64_t now_us)
-{
-    if (slot->told || slot->adopted)
-        return 0;
-    if (slot->ready_us == 0)
-        return 1;
-    if (now_us - slot->ready_us >= PYD_MANAGER_PROVEN_US || has_worked(group, slot))
-        return 0;
-    return !pyd_backoff_forgive(&group->backoff, now_us);
-}
-
 void pyd_manager_slot_ended(struct pyd_manager_group *group, struct pyd_manager_slot *slot, const int *wait_status,
                             int64_t now_us)
 {
     uint32_t detail;
     enum pyd_cause cause = find_cause(group, slot, wait_status, &detail);
-    int failed = is_failed_start(group, slot, now_us);
+    int failed = !slot->left && is_failed_start(group, slot, now_us);
     int repeated = failed && group->backoff.failures > 0 && cause == group->last_cause && detail == group->last_detail;
 
     publish_end(slot, cause, detail, now_us);

@@ -9,7 +9,8 @@ struct draft {
     struct pyd_action *actions;
     size_t count;
     uint32_t ready, ready_adopted, starting;
-    int timed_out; /* a start has just failed: what follows from that is the next plan's business */
+    /* A start has just failed, or may have: what follows from that is the next plan's business. */
+    int failed, may_have_failed;
 };
 
 static void add(struct draft *draft, enum pyd_action_kind kind, uint32_t slot, enum pyd_cause cause)
@@ -37,6 +38,8 @@ static void plan_starting(struct draft *draft, uint32_t i)
         add(draft, PYD_ACTION_STOP, i, PYD_CAUSE_NONE);
     } else if (slot->says_stopping) {
         add(draft, PYD_ACTION_LEAVE, i, PYD_CAUSE_NONE);
+        draft->failed |= !slot->adopted;
+        draft->may_have_failed = 1;
     } else if (slot->says_ready) {
         add(draft, PYD_ACTION_READY, i, PYD_CAUSE_NONE);
         draft->ready++;
@@ -46,7 +49,7 @@ static void plan_starting(struct draft *draft, uint32_t i)
         add(draft, PYD_ACTION_STOP, i, PYD_CAUSE_NONE);
     } else if (is_over(draft, slot->since_us, draft->spec->startup_timeout_us)) {
         add(draft, PYD_ACTION_KILL, i, PYD_CAUSE_STARTUP_TIMEOUT);
-        draft->timed_out = 1;
+        draft->failed = 1;
     } else {
         draft->starting++;
     }
@@ -60,6 +63,7 @@ static void plan_ready(struct draft *draft, uint32_t i)
         add(draft, PYD_ACTION_STOP, i, PYD_CAUSE_NONE);
     } else if (slot->says_stopping) {
         add(draft, PYD_ACTION_LEAVE, i, PYD_CAUSE_NONE);
+        draft->may_have_failed = 1;
     } else {
         draft->ready++;
         draft->ready_adopted += slot->adopted;
@@ -191,7 +195,7 @@ static void start_workers(struct draft *draft)
     const struct pyd_plan_group *group = draft->group;
     uint32_t wanted = count_wanted(draft);
 
-    if (wanted == 0 || draft->timed_out)
+    if (wanted == 0 || draft->failed || draft->may_have_failed)
         return;
     if (group->backoff.failures > 0) {
         if (draft->starting > 0)
@@ -221,7 +225,7 @@ static void plan_state(struct draft *draft)
 
     if (draft->ready > 0)
         state = PYD_GROUP_SERVING;
-    else if ((draft->group->backoff.failures > 0 || draft->timed_out) && draft->starting == 0)
+    else if ((draft->group->backoff.failures > 0 || draft->failed) && draft->starting == 0)
         state = PYD_GROUP_FAILING; /* not while one that was started together with the failed ones may succeed */
     if (state != draft->group->state)
         draft->actions[draft->count++] = (struct pyd_action){.kind = PYD_ACTION_STATE, .state = state};

@@ -281,9 +281,32 @@ static void test_worker_that_stops_by_itself(void **state)
     set(&world, 0, PYD_SLOT_READY);
     world.slots[0].says_stopping = 1;
     plan(&world);
+    /* Whether that is a failed start is known after it. */
+    assert_int_equal(world.count, 1);
+    assert_int_equal(world.actions[0].kind, PYD_ACTION_LEAVE);
+    set(&world, 0, PYD_SLOT_STOPPING);
+    plan(&world);
+    assert_int_equal(world.count, 1);
+    assert_int_equal(world.actions[0].kind, PYD_ACTION_START);
+}
+
+static void test_worker_that_stops_while_it_starts(void **state)
+{
+    struct world world;
+
+    (void)state;
+    make(&world, 1);
+    set(&world, 0, PYD_SLOT_STARTING);
+    world.slots[0].says_stopping = 1;
+    plan(&world);
     assert_int_equal(world.count, 2);
     assert_int_equal(world.actions[0].kind, PYD_ACTION_LEAVE);
-    assert_int_equal(world.actions[1].kind, PYD_ACTION_START);
+    assert_int_equal(world.actions[1].kind, PYD_ACTION_STATE);
+    assert_int_equal(world.actions[1].state, PYD_GROUP_FAILING);
+    world.slots[0].adopted = 1;
+    plan(&world);
+    assert_int_equal(world.count, 1);
+    assert_int_equal(world.actions[0].kind, PYD_ACTION_LEAVE);
 }
 
 static void test_no_room(void **state)
@@ -609,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_retiring),
         cmocka_unit_test(test_shutdown_timeout),
         cmocka_unit_test(test_worker_that_stops_by_itself),
+        cmocka_unit_test(test_worker_that_stops_while_it_starts),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_no_room_by_the_dead),
         cmocka_unit_test(test_ending),
