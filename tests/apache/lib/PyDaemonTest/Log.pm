@@ -6,6 +6,8 @@ package PyDaemonTest::Log;
 use strict;
 use warnings FATAL => 'all';
 
+use PyDaemonTest::Build;
+
 # new(GLOB...): the files that match, from their present ends on; ones that appear later, from their beginnings
 sub new {
     my ($class, @globs) = @_;
@@ -54,11 +56,31 @@ sub is_bad {
     return $line =~ /^\[[^\]]*\d\d:\d\d:\d\d[^\]]*\] \[\w*:(\w+)\]/ ? $1 =~ /^(?:emerg|alert|crit|error|warn)$/ : 1;
 }
 
+# On a hard stop mpm_event's main thread closes the sockets of its threads' connections, also one that a thread is just
+# freeing: then the child dies in apr_os_sock_get(). Seen in a core, with none of our functions in any thread. Taken for
+# that is only what the parent says within 2 s before it says that it stops.
+sub is_race_of_event {
+    my ($lines, $at) = @_;
+    return 0 if $lines->[$at] !~ /\[(pid \d+):.*AH0005[12]: child pid \d+ exit signal Segmentation fault/;
+    my $parent = $1;
+    for my $line (@$lines[ $at + 1 .. $#$lines ]) {
+        next if $line !~ /\[\Q$parent\E:/ || $line =~ /AH0005[12]:/;
+        return $line =~ /AH00491:|AH00096:/ && seconds($line) - seconds($lines->[$at]) < 2;
+    }
+    return 0;
+}
+
+sub seconds { return $_[0] =~ / (\d+):(\d+):([\d.]+) / ? $1 * 3600 + $2 * 60 + $3 : 0 }
+
 # What is wrong with the log, as a list of lines; nothing, if all is well.
 sub problems {
     my ($self) = @_;
     my @problems;
-    for my $line (split /\n/, $self->text) {
+    my $at = 0;
+    my @lines = split /\n/, $self->text;
+    my $is_event = PyDaemonTest::Build::mpm() eq 'event';
+    for my $line (@lines) {
+        next if $is_event && is_race_of_event(\@lines, $at++);
         my @matching = grep { $line =~ $_->{pattern} } @{ $self->{expected} };
         $_->{seen} = 1 for @matching;
         push @problems, "not announced: $line" if !@matching && is_bad($line);
