@@ -3,7 +3,8 @@
 
 local threads = {}
 
-queued, bad_status, first_bad, longest_ms = 0, 0, "", 0
+-- waits[ms]: how many waited for so long
+queued, bad_status, first_bad, waits = 0, 0, "", {}
 
 function setup(thread)
     table.insert(threads, thread)
@@ -19,21 +20,29 @@ function response(status, headers, body)
     if waited >= 5 then
         queued = queued + 1
     end
-    longest_ms = math.max(longest_ms, waited)
+    waits[waited] = (waits[waited] or 0) + 1
 end
 
 function done(summary, latency, requests)
-    local sums, first, longest = { queued = 0, bad_status = 0 }, "", 0
+    local sums, first, all = { queued = 0, bad_status = 0 }, "", {}
+    local longest, crowd = 0, 0
 
     for _, thread in ipairs(threads) do
         for name in pairs(sums) do
             sums[name] = sums[name] + thread:get(name)
         end
         first = first == "" and thread:get("first_bad") or first
-        longest = math.max(longest, thread:get("longest_ms"))
+        for waited, count in pairs(thread:get("waits")) do
+            all[waited] = (all[waited] or 0) + count
+            longest = math.max(longest, waited)
+        end
+    end
+    -- Those who waited at least half as long as whoever waited longest.
+    for waited, count in pairs(all) do
+        crowd = crowd + (waited * 2 >= longest and count or 0)
     end
     local errors = summary.errors
     io.write(string.format("RESULT requests=%d connect=%d read=%d write=%d timeout=%d status=%d bad_status=%d queued=%d " ..
-        "longest_wait_ms=%d longest_us=%d first_bad=%s\n", summary.requests, errors.connect, errors.read, errors.write,
-        errors.timeout, errors.status, sums.bad_status, sums.queued, longest, latency.max, first))
+        "longest_wait_ms=%d crowd=%d longest_us=%d first_bad=%s\n", summary.requests, errors.connect, errors.read, errors.write,
+        errors.timeout, errors.status, sums.bad_status, sums.queued, longest, crowd, latency.max, first))
 end

@@ -50,7 +50,7 @@ my $line = <$short> // '';
 my $took = time - $start;
 like($line, qr{^HTTP/1\.1 408 }, 'a body that stops: 408');
 cmp_ok($took, '>', 0.9, sprintf '... after socket-timeout (%.1f s)', $took);
-cmp_ok($took, '<', 8, "... and not after httpd's Timeout");
+cmp_ok($took, '<', 16, "... and not after httpd's Timeout");
 my $set = '';
 vec($set, fileno $long, 1) = 1;
 is(scalar(select $set, undef, undef, 0), 0, "without the option: httpd's Timeout, which is longer");

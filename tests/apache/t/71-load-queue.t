@@ -21,8 +21,9 @@ sub run_for {
     is($result->{bad_status} + $result->{status}, 0, '... each answered 200') or diag $result->{first_bad};
     is($result->{$_}, 0, "... without a $_ error") for qw(connect read write timeout);
     cmp_ok($result->{queued}, '>', $result->{requests} / 2, '... of which most had to wait');
-    # In order of arrival nobody waits much longer than all the others take.
-    cmp_ok($result->{longest_wait_ms}, '<', 5000 * ($ENV{PYD_TEST_SLOWNESS} // 1), "... $result->{longest_wait_ms} ms at most");
+    # In order of arrival, who waits long does so with all the others; who was passed over would be alone with it. How long
+    # that is depends on the host: a second without its CPUs is one for all who wait.
+    cmp_ok($result->{crowd}, '>', 20, "... $result->{longest_wait_ms} ms at most, as $result->{crowd} others about did");
     return $result;
 }
 

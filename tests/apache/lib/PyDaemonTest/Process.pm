@@ -55,6 +55,14 @@ sub managers {
     return grep { title($_) =~ /^pydaemon manager/ } below($folder);
 }
 
+# Whether it holds a TCP socket that listens: the 10th field of /proc/net/tcp is an inode, 0A the state (proc(5)).
+sub listens {
+    my ($pid) = @_;
+    my %listening = map { /^ *\d+: \S+ \S+ 0A (?:\S+ +){5}(\d+)/ ? ("socket:[$1]" => 1) : () }
+        map { split /\n/ } read_file('/proc/net/tcp'), read_file('/proc/net/tcp6');
+    return scalar grep { $listening{ readlink $_ // '' } } glob "/proc/$pid/fd/*";
+}
+
 # Call condition until it is true, at most so many seconds; returns what it returned.
 sub wait_until {
     my ($condition, $seconds) = @_;

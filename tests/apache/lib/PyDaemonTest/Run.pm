@@ -17,6 +17,10 @@ use Time::HiRes qw(sleep time);
 
 my $top = $PyDaemonTest::Build::top;
 
+# What failed while the host gave this machine's CPUs to others for so much of the time that was wanted says nothing, and
+# is run again, so many times at most.
+my ($starvation, $again) = (0.25, 2);
+
 {
     # Apache::Test lets its virtual hosts listen on all addresses.
     no warnings 'redefine';
@@ -91,11 +95,35 @@ sub run_tests {
         my ($job, $parser) = @_;
         push @skipped, "$job->[0]: " . $parser->skip_all if defined $parser->skip_all;
     });
+    my (%cpu, %starved);
+    $harness->callback(made_parser => sub { $cpu{ $_[1][1] } = [ cpu_ticks() ] });
+    $harness->callback(after_test => sub { $starved{ $_[0][1] } = taken_share($cpu{ $_[0][1] }, [ cpu_ticks() ]) });
     local $SIG{CHLD} = 'DEFAULT';
     my $results = $harness->runtests(@files);
     $self->fail("@{[scalar $results->total]} tests ran") if !$results->total;
+    for (1 .. $again) {
+        my %failed = map { $_ => 1 } map { $results->$_ } qw(failed exit wait parse_errors);
+        my @failed = sort keys %failed or last;
+        last if grep { ($starved{$_} // 0) < $starvation } @failed;
+        printf "The host took %d %% of the CPU time that was wanted while %s ran, which failed: once more.\n",
+            100 * $starved{$_}, $_ for @failed;
+        $results = $harness->runtests(@failed);
+    }
     $self->fail('') if !$results->all_passed;
     $self->fail("root has no reason to skip $_") for PyDaemonTest::Build::is_root() ? @skipped : ();
+}
+
+# Ticks spent (user, nice, system, interrupts), and those stolen (proc(5)).
+sub cpu_ticks {
+    my @ticks = split ' ', PyDaemonTest::Process::read_file('/proc/stat') =~ /^cpu +(.*)/ ? $1 : '';
+    $_ //= 0 for @ticks[ 0 .. 7 ];
+    return ($ticks[0] + $ticks[1] + $ticks[2] + $ticks[5] + $ticks[6], $ticks[7]);
+}
+
+sub taken_share {
+    my ($before, $after) = @_;
+    my ($spent, $stolen) = map { $after->[$_] - $before->[$_] } 0, 1;
+    return $spent + $stolen > 0 ? $stolen / ($spent + $stolen) : 0;
 }
 
 sub fail {

@@ -147,15 +147,17 @@ sub signal {
     return kill $signal => $pid;
 }
 
-# graceful, restart: returns when httpd says in its log that it goes on
+# graceful, restart: returns when httpd says in its log that it goes on, and no child of before takes connections
 sub graceful { return $_[0]->reload('USR1') }
 sub restart  { return $_[0]->reload('HUP') }
 
 sub reload {
     my ($self, $signal) = @_;
     my $before = () = $self->{log}->text =~ /resuming normal operations/g;
+    my @children = grep { PyDaemonTest::Process::parent($_) == $self->pid } $self->processes;
     $self->signal($signal);
-    return $self->wait_until(sub { (() = $self->{log}->text =~ /resuming normal operations/g) > $before }, 30);
+    return $self->wait_until(sub { (() = $self->{log}->text =~ /resuming normal operations/g) > $before }, 30)
+        && $self->wait_until(sub { !grep { PyDaemonTest::Process::listens($_) } @children }, 10);
 }
 
 # Stops httpd; true if no process was left after seconds.
