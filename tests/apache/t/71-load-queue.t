@@ -21,9 +21,10 @@ sub run_for {
     is($result->{bad_status} + $result->{status}, 0, '... each answered 200') or diag $result->{first_bad};
     is($result->{$_}, 0, "... without a $_ error") for qw(connect read write timeout);
     cmp_ok($result->{queued}, '>', $result->{requests} / 2, '... of which most had to wait');
-    # In order of arrival, who waits long does so with all the others; who was passed over would be alone with it. How long
-    # that is depends on the host: a second without its CPUs is one for all who wait.
-    cmp_ok($result->{crowd}, '>', 20, "... $result->{longest_wait_ms} ms at most, as $result->{crowd} others about did");
+    # In order of arrival, who waits long does so with others; who was passed over would be alone with it. How long that is
+    # depends on the host: a second without its CPUs is one for many.
+    ok($result->{longest_wait_ms} < 1000 || $result->{crowd} > 3,
+        "... $result->{longest_wait_ms} ms at most; $result->{crowd} waited at least half as long");
     return $result;
 }
 
