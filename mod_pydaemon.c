@@ -15,6 +15,7 @@ static void register_hooks(apr_pool_t *p)
     pyd_launch_register(p);
     pyd_backend_register(p);
     pyd_cut_register(p);
+    pyd_notes_register(p);
     pyd_handler_register(p);
 }
 

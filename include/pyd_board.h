@@ -67,7 +67,6 @@ struct pyd_board_waiter *pyd_board_waiter(const struct pyd_board *board, uint32_
 const char *pyd_board_spec_text(const struct pyd_board *board, uint32_t group);
 /** The status record of a slot; never NULL once mapped. Untrusted content. */
 struct pyd_status_worker *pyd_board_status(const struct pyd_board *board, uint32_t group, uint32_t slot);
-size_t pyd_status_stride(uint32_t threads);
 
 /* pyd_claim.c: dispatch, httpd children */
 
@@ -84,15 +83,24 @@ struct pyd_claim_ref {
  * @param self the caller's pid
  * @param avoid_slot a slot not to use unless it is the only READY one (a retry), or UINT32_MAX. From the queue pass
  *   UINT32_MAX: a waiter that declines what it was woken for holds up the others.
- * @return 0; EAGAIN: none free; ENOENT: no READY worker at all
+ * @return 0; EAGAIN: none free, but for those of suspect workers beside others; ENOENT: no READY worker at all
  */
 int pyd_claim_try(struct pyd_board *board, uint32_t group, uint32_t self, uint32_t avoid_slot,
                   struct pyd_claim_ref *ret_claim);
 /** Say what the claim is for (log lines of others). */
-void pyd_claim_describe(struct pyd_board *board, const struct pyd_claim_ref *claim, const char *method, const char *uri,
-                        int64_t now_us);
+struct pyd_claim_purpose {
+    const char *method, *uri, *client, *request_id; /* not NULL; cut to what a claim has room for */
+};
+void pyd_claim_describe(struct pyd_board *board, const struct pyd_claim_ref *claim,
+                        const struct pyd_claim_purpose *purpose, int64_t now_us);
 /** Copy what a claim is, or was last, for: always terminated, cut if need be; bytes as the client sent them. */
 void pyd_claim_what(const struct pyd_board *board, const struct pyd_claim_ref *claim, char *room, size_t size);
+/** A request was not begun in time: dispatch uses this worker only if all are suspect, until it begins one, at most for
+ *  PYD_SUSPECT_US. */
+void pyd_claim_suspect(struct pyd_board *board, const struct pyd_claim_ref *claim, int64_t now_us);
+/** Whether a slot's worker is. Looks at the clock only if it has been said to be; ends it if that is over. */
+int pyd_claim_is_suspect(const struct pyd_board *board, uint32_t group, uint32_t slot);
+#define PYD_SUSPECT_US INT64_C(10000000)
 /** Give it back; wakes the oldest waiter. The worker has ended this request (END, FAIL, REFUSE) or never got it, or is
  *  dead. */
 void pyd_claim_release(struct pyd_board *board, const struct pyd_claim_ref *claim);
@@ -112,6 +120,46 @@ int pyd_claim_cause(const struct pyd_board *board, const struct pyd_claim_ref *c
 uint32_t pyd_claim_busy(const struct pyd_board *board, uint32_t group, uint32_t slot);
 /** True if pyd_claim_try() would find one. */
 int pyd_claim_any_free(const struct pyd_board *board, uint32_t group);
+
+/*
+ * pyd_deadline.c: request-timeout.
+ *
+ * What counts is the time since the claim was described, but for what the worker spends waiting for the client: for
+ * room to send, or for body it has asked for. The worker knows when it waits, the child knows when the client makes it
+ * wait; time is left out only while both say so. So a worker can't gain more than its client takes, a
+ * client can't cause a timeout, and a worker that freezes while it waits is found as soon as the client is done.
+ */
+
+/** Child: begins to wait for the client, to read its body or to send to it. Not nested. */
+void pyd_claim_pause(struct pyd_board *board, const struct pyd_claim_ref *claim, int64_t now_us);
+/** Child: that wait is over. Harmless without pause. */
+void pyd_claim_resume(struct pyd_board *board, const struct pyd_claim_ref *claim, int64_t now_us);
+/** Microseconds that count so far. Never negative; 0 before it is described, and when the claim is not this use's any
+ *  more. */
+int64_t pyd_claim_elapsed_us(const struct pyd_board *board, const struct pyd_claim_ref *claim, int64_t now_us);
+/** Say that it is late. @return 1 if this call did it: then log it; 0 if it was said before, or the claim is not this
+ *  use's any more */
+int pyd_claim_set_late(struct pyd_board *board, const struct pyd_claim_ref *claim);
+int pyd_claim_is_late(const struct pyd_board *board, const struct pyd_claim_ref *claim);
+
+/** One claim in use, copied and made safe: strings are terminated, times not in the future. For the manager. */
+struct pyd_claim_view {
+    struct pyd_claim_ref ref; /* of its present use */
+    uint32_t owner;       /* pid of the child that waits for it, or PYD_OWNER_ORPHAN */
+    unsigned begun : 1;   /* the worker executes it */
+    unsigned ended : 1;   /* the worker says that it does no more; its child has yet to answer the client */
+    unsigned late : 1;
+    int64_t elapsed_us;   /* as above; 0 once it has ended: no worker is to blame for what it takes from then on */
+    int64_t memory_bytes; /* of the worker when it began; 0: not known */
+    int32_t tid;          /* of the thread that executes it; 0: not begun */
+    uint64_t thread;      /* the same, as pthread_self() said */
+    char what[128], client[48], request_id[32];
+};
+/** @return 0: that claim is not in use, or not by this worker (epoch) */
+int pyd_claim_look(const struct pyd_board *board, uint32_t group, uint32_t slot, uint32_t claim, uint32_t epoch,
+                   int64_t now_us, struct pyd_claim_view *ret_view);
+/** Number of a slot's claims in use, but for late ones: what a retiring worker may finish. */
+uint32_t pyd_claim_unfinished(const struct pyd_board *board, uint32_t group, uint32_t slot);
 
 /* pyd_queue.c: waiting for a claim, httpd children. The loop: enter; while not first or pyd_claim_try() says EAGAIN:
  * wait; leave. */
@@ -147,16 +195,5 @@ uint32_t pyd_sweep_slot_reclaim(struct pyd_board *board, uint32_t group, uint32_
 /** An unclaimed slot without a process gets a new worker: its status says nothing of an earlier one any more, and what
  *  has been written over its seqs, or those of its claims, ends here. */
 void pyd_sweep_slot_renew(struct pyd_board *board, uint32_t group, uint32_t slot);
-
-/* pyd_status.c: the worker's side, but for revoke */
-
-/** A worker, at its start, before any request: nothing of an earlier epoch runs any more. */
-void pyd_status_open(struct pyd_status_worker *worker, uint32_t threads, uint32_t epoch);
-/** Begin seq on request record: 0, or ESTALE if a newer or the same one was seen (do not execute it). */
-int pyd_status_begin(struct pyd_status_request *record, uint64_t seq, int64_t now_us, pid_t tid);
-/** End it; ignored if a newer one has begun meanwhile. */
-void pyd_status_end(struct pyd_status_request *record, uint64_t seq);
-/** Who gives a request up: unless it was begun, pyd_status_begin() says ESTALE for it from now on. Bounded. */
-void pyd_status_revoke(struct pyd_status_request *record, uint64_t seq);
 
 #endif

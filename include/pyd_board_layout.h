@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pyd_status.h"
+
 /**
  * What lies in the memory files of a generation. Three kinds of them:
  *
@@ -19,6 +21,9 @@
  *             everybody else, who believe none of it: a lie hurts its own group.
  *             Others write one word of it, seq_state: who gives a request up revokes it
  *             there, and the manager sets it right before a new worker starts.
+ *             Behind the records, which all map, lies an area for each slot, which
+ *             nobody maps: stacks, by pwrite(2) of the worker and pread(2) of the
+ *             manager. It has no memory until something is written there.
  *
  * There are no pointers and no locks in any of them. Every word with several writers is
  * an _Atomic with a stated repairer:
@@ -33,6 +38,12 @@
  *   group->queue   low half: waiters, a hint >= the truth; high half: a version
  *                  that grows with each change, so that the sweep can correct the hint
  *   slot->state    manager only
+ *   claim late     older -> seq      whoever finds first that the use with that seq has exceeded
+ *                                    request-timeout: the child that waits for it, or the manager. Who
+ *                                    sets it logs it; both act on it.
+ *   slot->suspect  any -> now        a child whose request was not begun in time
+ *                  any -> 0          the next child that finds the worker has begun one since, or PYD_SUSPECT_US
+ *                                    over; the manager, for a new worker
  *   seq_state      older -> RUNNING  worker, begins
  *                  RUNNING -> DONE   worker, ends
  *                  older -> DONE     revoked: by the owner or the sweep, before ORPHAN
@@ -51,7 +62,7 @@
  */
 
 #define PYD_BOARD_MAGIC 0x50594442u
-#define PYD_BOARD_LAYOUT 1u
+#define PYD_BOARD_LAYOUT 2u
 
 /** Slots per configured process: one serving, up to two retiring (SPEC 3). */
 #define PYD_BOARD_SLOTS_PER_PROCESS 3
@@ -90,6 +101,15 @@ enum pyd_cause {
     PYD_CAUSE_SHUTDOWN,      /* as told */
     PYD_CAUSE_SHUTDOWN_TIMEOUT, /* killed after shutdown-timeout */
     PYD_CAUSE_RETIRED,       /* replaced as told */
+    /* Limits. Each is first the reason to replace it, then the cause of its end, killed for it or not. */
+    PYD_CAUSE_REQUEST_TIMEOUT,
+    PYD_CAUSE_DEADLOCK,      /* the GIL was not to be had, or it showed no life, for deadlock-timeout */
+    PYD_CAUSE_MEMORY,        /* memory-limit */
+    PYD_CAUSE_MEMORY_HARD,   /* memory-hard-limit: killed */
+    PYD_CAUSE_CPU_TIME,
+    PYD_CAUSE_REQUESTS,      /* maximum-requests */
+    PYD_CAUSE_INTERVAL,      /* restart-interval */
+    PYD_CAUSE_INACTIVE,      /* inactivity-timeout: not replaced until needed */
     PYD_CAUSE_UNKNOWN        /* adopted: its status went to someone else */
 };
 
@@ -101,8 +121,7 @@ struct pyd_board_settings_group {
     int32_t status_fd;
     uint32_t spec_at, spec_bytes; /* in this file: text form of struct pyd_spec, NUL included */
     uint32_t unused;
-    /* Offsets in the board. */
-    uint64_t group_at, slots_at, owners_at, claims_at, waiters_at;
+    uint64_t group_at, slots_at, owners_at, claims_at, waiters_at; /* offsets in the board */
 };
 
 struct pyd_board_settings {
@@ -118,9 +137,17 @@ struct pyd_board_settings {
 
 struct pyd_board_claim { /* its owner word is in an array of the slot's: one cache line tells who is busy */
     _Atomic uint64_t seq;     /* o */
-    _Atomic int64_t start_us; /* o: monotonic: handed to the worker */
+    _Atomic int64_t start_us; /* o: monotonic: handed to the worker; 0: not described yet */
+    /* o, and the sweep for a dead one: the time that does not count towards request-timeout (pyd_deadline.c) */
+    _Atomic int64_t paused_us;       /* in waits for the client that are over */
+    _Atomic int64_t paused_since_us; /* of the wait for the client that goes on; 0: none */
+    _Atomic int64_t waited_us;       /* what the worker had waited when that began */
+    _Atomic uint64_t late;           /* *: the last seq that exceeded request-timeout */
     _Atomic uint32_t epoch;   /* o: of the worker it was last taken for */
-    char what[108];           /* o: "GET /path", for log lines; may be torn: pyd_claim_what() copies it */
+    /* o: for log lines, set once before REQUEST is sent; may be torn: pyd_claim_look() copies them */
+    char what[124];      /* "GET /path" */
+    char client[46];     /* its address */
+    char request_id[30]; /* httpd's log id */
 } __attribute__((aligned(PYD_BOARD_LINE)));
 
 struct pyd_board_waiter {
@@ -136,10 +163,14 @@ struct pyd_board_slot {
     _Atomic uint32_t number; /* m: the worker's number in its group as ps shows it, 1.. */
     _Atomic uint64_t pid_start; /* m: start time in /proc/PID/stat, so that a reused pid is not adopted */
     _Atomic int64_t started_us, ready_us, state_since_us; /* m: monotonic */
+    _Atomic int64_t suspect_us; /* *: a request was not begun in time then; 0: never. See pyd_claim_suspect() */
+    _Atomic uint64_t memory_bytes, cpu_us; /* m: as measured last */
+    /* m, for its successor: enum pyd_cause: why the worker has to go; why it is to be killed, dump permitting */
+    _Atomic uint32_t must_go, killed_for;
     /* m: the last worker that ended here; ended_epoch is stored last. */
     _Atomic uint32_t ended_epoch, ended_pid, ended_cause, ended_detail;
-    int32_t rendezvous_child_fd, rendezvous_worker_fd; /* p */
-    int32_t log_read_fd, log_write_fd;                 /* p */
+    _Atomic uint32_t told_epoch; /* m: the last one whose end has been logged */
+    int32_t rendezvous_child_fd, rendezvous_worker_fd, log_read_fd, log_write_fd; /* p */
 } __attribute__((aligned(PYD_BOARD_LINE)));
 
 struct pyd_board_group { /* sizes, name, spec: pyd_board_settings() */
@@ -149,7 +180,9 @@ struct pyd_board_group { /* sizes, name, spec: pyd_board_settings() */
     _Atomic uint64_t queue __attribute__((aligned(PYD_BOARD_LINE))); /* *: pyd_queue_length() reads it */
     _Atomic uint64_t next_ticket;                                    /* * */
     _Atomic uint64_t requests __attribute__((aligned(PYD_BOARD_LINE))); /* *: httpd children add */
-    _Atomic uint64_t failed_502, failed_503;
+    _Atomic uint64_t finished;  /* *: answered by a worker */
+    _Atomic uint64_t failed_502, failed_503, failed_504;
+    _Atomic uint64_t finished_per_1000_s; /* m: of late; 0: not known */
 } __attribute__((aligned(PYD_BOARD_LINE)));
 
 struct pyd_board_header {
@@ -162,27 +195,6 @@ struct pyd_board_header {
     _Atomic int32_t manager_pid; /* parent */
     _Atomic uint32_t stopping;   /* parent or manager: 1 when this generation takes no new requests */
     _Atomic uint32_t superseded; /* parent: 1 when a younger generation exists */
-};
-
-/* What a worker says of itself, but for seq_state see above; in the group's status memfd: slot_count records
- * of pyd_status_stride(threads) bytes. */
-#define PYD_STATUS_DONE 0u
-#define PYD_STATUS_RUNNING 1u
-#define PYD_STATUS_SEQ_MAX (UINT64_MAX >> 1) /* what fits beside that bit */
-
-struct pyd_status_request {
-    _Atomic uint64_t seq_state; /* seq << 1 | RUNNING or DONE (or revoked); seq never goes back within an epoch */
-    _Atomic int64_t start_us;
-    _Atomic int32_t tid;
-};
-
-enum pyd_worker_state { PYD_WORKER_INIT, PYD_WORKER_IMPORTING, PYD_WORKER_READY, PYD_WORKER_STOPPING };
-
-struct pyd_status_worker {
-    _Atomic uint32_t epoch; /* copied from its job: a status of another epoch is stale */
-    _Atomic uint32_t state; /* enum pyd_worker_state */
-    _Atomic uint64_t requests;
-    struct pyd_status_request request[]; /* threads of them */
 };
 
 #endif

@@ -39,7 +39,7 @@ int pyd_manager_run(const struct pyd_manager_job *job);
 /* Descriptors of a worker, by number, and what its job says; see src/worker/pyd_worker_main.c. */
 enum pyd_worker_fd {
     PYD_WORKER_FD_RENDEZVOUS = 3, /* receives connections */
-    PYD_WORKER_FD_STATUS = 4,     /* its group's status memfd */
+    PYD_WORKER_FD_STATUS = 4,     /* its group's status memfd: records, and the area of its slot */
     PYD_WORKER_FD_CONTROL = 5,    /* seqpacket pair to the manager: a byte each way */
     PYD_WORKER_FD_LIFELINE = 6,
     PYD_WORKER_FD_LOCK = 7,
@@ -48,9 +48,18 @@ enum pyd_worker_fd {
     PYD_WORKER_FD_END = 9
 };
 
-/* Bytes on the control socket. */
+/* Messages on the control socket: the first byte says which. */
 #define PYD_CONTROL_LOOK 'l' /* worker to manager: my status has changed */
 #define PYD_CONTROL_STOP 's' /* manager to worker: finish what you execute, then exit (as SIGTERM) */
+#define PYD_CONTROL_DUMP 'd' /* manager to worker: struct pyd_control_dump (as SIGUSR2, which dumps all threads) */
+#define PYD_CONTROL_DUMPED 'D' /* worker to manager: a dump is in the area of my slot */
+
+struct pyd_control_dump {
+    char kind;      /* PYD_CONTROL_DUMP */
+    char no_signals; /* for information only: no thread is interrupted unless the GIL has not been had for 2 s */
+    uint32_t dump;  /* comes back in the area's head */
+    int32_t tid;    /* only this thread; 0: all */
+};
 
 /* Exit statuses of a worker. */
 #define PYD_EXIT_OK 0

@@ -44,10 +44,21 @@ struct pyd_spec {
     char *env_file;
     char *lang, *locale;
     char *display_name; /* NULL: "(pydaemon:NAME)" */
+    int64_t request_timeout_us; /* 0, here and below: off */
     int64_t queue_timeout_us;
     int queue_limit;
     int64_t startup_timeout_us;
+    int64_t deadlock_timeout_us;
+    int64_t graceful_timeout_us;
     int64_t shutdown_timeout_us;
+    int64_t inactivity_timeout_us;
+    int maximum_requests;
+    int maximum_requests_jitter; /* percent */
+    int64_t restart_interval_us;
+    int restart_interval_jitter; /* percent */
+    int64_t memory_limit_bytes, memory_hard_limit_bytes; /* private resident memory */
+    int64_t cpu_time_limit_us;
+    int64_t slow_request_us;
     int64_t socket_timeout_us; /* 0: httpd's Timeout */
     int cpu_priority;          /* nice value; PYD_SPEC_UNSET: off */
     int64_t stack_bytes;       /* 0: system's */

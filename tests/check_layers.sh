@@ -25,6 +25,11 @@ verdict 'wire and spec do no I/O' \
 verdict 'base, wire, spec and board do not log' "$(grep -nE '\bpyd_log(_set)?\(' /dev/null $library)"
 verdict 'base, wire, spec and board do not end the process' "$(grep -nE '\b(_exit|exit|abort)\(' /dev/null $library)"
 
+# The file's and the address space's locks are the worker's, too, for as long as it likes.
+verdict 'the manager waits for no lock that a worker can hold' \
+    "$(grep -nE '\b(fallocate|ftruncate|pyd_area_(open|write))\(|smaps|/(environ|cmdline|maps)"' /dev/null \
+        src/manager/*.c)"
+
 foreign=$(for file in $ours; do
     folder=$(dirname "$file")
     for header in $(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"\/]*)".*/\1/p' "$file"); do

@@ -40,9 +40,16 @@ size_t pyd_status_stride(uint32_t threads)
     return (size_t)round_up(sizeof(struct pyd_status_worker) + (uint64_t)threads * sizeof(struct pyd_status_request));
 }
 
-static size_t status_bytes(const struct pyd_board_settings_group *group)
+/* What is mapped of a status file: the records. */
+static uint64_t records_bytes(const struct pyd_board_settings_group *group)
 {
-    return group->slot_count * pyd_status_stride(group->threads);
+    return (uint64_t)group->slot_count * pyd_status_stride(group->threads);
+}
+
+/* All of it. It may exceed what the machine has: the areas have no memory until something is written there. */
+static uint64_t status_bytes(const struct pyd_board_settings_group *group)
+{
+    return (uint64_t)pyd_area_offset(group->slot_count, group->threads, group->slot_count);
 }
 
 static uint64_t settings_bytes(uint32_t group_count)
@@ -65,7 +72,7 @@ static int lay_out_group(struct pyd_board_settings_group *group, uint64_t *at)
     group->waiters_at =
         group->claims_at + (uint64_t)group->slot_count * group->threads * sizeof(struct pyd_board_claim);
     *at = round_up(group->waiters_at + group->queue_limit * sizeof(struct pyd_board_waiter));
-    return *at > FILE_BYTES_MAX || status_bytes(group) > FILE_BYTES_MAX ? E2BIG : 0;
+    return *at > FILE_BYTES_MAX || records_bytes(group) > FILE_BYTES_MAX || status_bytes(group) > SIZE_MAX ? E2BIG : 0;
 }
 
 static int lay_out(struct pyd_board_settings *settings)
@@ -216,13 +223,13 @@ static int map_settings(struct pyd_board *board, int settings_fd, const struct s
 static int map_status(struct pyd_board *board, uint32_t i)
 {
     const struct pyd_board_settings_group *group = &board->settings->groups[i];
-    size_t size = status_bytes(group);
+    size_t size = (size_t)records_bytes(group);
     struct stat info;
     void *memory = NULL;
     int rv;
 
     if (!pyd_board_fd_is(group->status_fd, PYD_BOARD_FD_MEMORY) || fstat(group->status_fd, &info) != 0 ||
-        (uint64_t)info.st_size < size)
+        (uint64_t)info.st_size < status_bytes(group))
         return EINVAL;
     rv = map_file(group->status_fd, size, &memory);
     if (rv)
@@ -307,7 +314,8 @@ static int make_files(struct pyd_board_settings *settings, int *board_fd, int *s
     int rv;
 
     for (i = 0; i < settings->group_count; ++i) {
-        rv = pyd_fd_memory("pydaemon status", status_bytes(&settings->groups[i]), &settings->groups[i].status_fd);
+        rv = pyd_fd_memory("pydaemon status", (size_t)status_bytes(&settings->groups[i]),
+                           &settings->groups[i].status_fd);
         if (rv)
             return rv;
     }

@@ -10,10 +10,12 @@
  *   leave:   stop waiting, then look for a free   release: as above; so a wake-up that went to a
  *            owner, and call the next waiter               waiter that had just given up is passed on
  */
-#include "pyd_board.h"
+#include "pyd_claim_state.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "pyd_clock.h"
 
 /* A lost race means that somebody else has won one, so a few turns do; the bound is for a damaged board only. */
 #define TRIES_MAX 1000
@@ -25,8 +27,8 @@ static int is_running(const struct pyd_board *board, uint32_t group, uint32_t sl
     return (atomic_load(&status->request[claim].seq_state) & 1) == PYD_STATUS_RUNNING;
 }
 
-/* Whether a claim with that owner may be taken. What an orphan waits for ended with the worker it was meant for. */
-static int is_free(const struct pyd_board *board, uint32_t group, uint32_t slot, uint32_t claim, uint32_t owner)
+/* What an orphan waits for ended with the worker it was meant for. */
+int pyd_claim_state_free(const struct pyd_board *board, uint32_t group, uint32_t slot, uint32_t claim, uint32_t owner)
 {
     if (owner == PYD_OWNER_NONE)
         return 1;
@@ -44,7 +46,7 @@ uint32_t pyd_claim_busy(const struct pyd_board *board, uint32_t group, uint32_t 
     uint32_t i, busy = 0;
 
     for (i = 0; i < threads; ++i)
-        busy += !is_free(board, group, slot, i, atomic_load(&owners[i]));
+        busy += !pyd_claim_state_free(board, group, slot, i, atomic_load(&owners[i]));
     return busy;
 }
 
@@ -56,13 +58,22 @@ static int is_ready(const struct pyd_board *board, uint32_t group, uint32_t slot
 int pyd_claim_any_free(const struct pyd_board *board, uint32_t group)
 {
     const struct pyd_board_settings_group *settings = pyd_board_settings(board, group);
+    int any_good = 0, suspect_free = 0;
     uint32_t s;
 
     for (s = 0; s < settings->slot_count; ++s) {
-        if (is_ready(board, group, s) && pyd_claim_busy(board, group, s) < settings->threads)
+        int is_free, is_suspect;
+
+        if (!is_ready(board, group, s))
+            continue;
+        is_free = pyd_claim_busy(board, group, s) < settings->threads;
+        is_suspect = pyd_claim_is_suspect(board, group, s);
+        if (is_free && !is_suspect)
             return 1;
+        any_good |= !is_suspect;
+        suspect_free |= is_free;
     }
-    return 0;
+    return suspect_free && !any_good;
 }
 
 /* READY slots but `avoid`; if that is the only one it counts, and *avoid is cleared. */
@@ -80,13 +91,17 @@ static uint32_t count_ready(const struct pyd_board *board, uint32_t group, uint3
     return ready;
 }
 
-/* The least busy slot; of several the one that comes first when counting from `turn`. */
-static int pick_slot(const struct pyd_board *board, uint32_t group, uint32_t avoid, uint32_t turn, uint32_t *ret_slot)
+/*
+ * The least busy slot; of several the one that comes first when counting from `turn`. As long as there is one that is
+ * not suspect, even without a free claim, none is taken that is: a thread will be free there sooner.
+ */
+static int pick_slot(struct pyd_board *board, uint32_t group, uint32_t avoid, uint32_t turn, uint32_t *ret_slot)
 {
     const struct pyd_board_settings_group *settings = pyd_board_settings(board, group);
     uint32_t ready = count_ready(board, group, &avoid);
     uint32_t s, busy, place, nth = 0;
-    uint32_t least = settings->threads, first = UINT32_MAX;
+    uint32_t least = UINT32_MAX, first = UINT32_MAX;
+    int is_suspect, any_good = 0;
 
     if (ready == 0)
         return ENOENT;
@@ -95,14 +110,20 @@ static int pick_slot(const struct pyd_board *board, uint32_t group, uint32_t avo
         if (s == avoid || !is_ready(board, group, s))
             continue;
         busy = pyd_claim_busy(board, group, s);
+        is_suspect = pyd_claim_is_suspect(board, group, s);
+        any_good |= !is_suspect;
         place = (nth++ + ready - turn) % ready;
-        if (busy < least || (busy == least && busy < settings->threads && place < first)) {
+        if (busy >= settings->threads)
+            continue;
+        if (is_suspect)
+            busy += settings->threads;
+        if (busy < least || (busy == least && place < first)) {
             least = busy;
             first = place;
             *ret_slot = s;
         }
     }
-    return least < settings->threads ? 0 : EAGAIN;
+    return least < (any_good ? settings->threads : UINT32_MAX) ? 0 : EAGAIN;
 }
 
 /* Take one claim. EAGAIN: it is taken; EBUSY: it was free a moment ago, or the slot is not what it was. */
@@ -114,7 +135,7 @@ static int take(struct pyd_board *board, const struct pyd_claim_ref *wanted, uin
     struct pyd_board_claim *claim;
     uint32_t before = atomic_load(owner), epoch = atomic_load(&slot->epoch), mine = self;
 
-    if (!is_free(board, wanted->group, wanted->slot, wanted->claim, before))
+    if (!pyd_claim_state_free(board, wanted->group, wanted->slot, wanted->claim, before))
         return EAGAIN;
     if (!atomic_compare_exchange_strong(owner, &before, self))
         return EBUSY;
@@ -128,6 +149,8 @@ static int take(struct pyd_board *board, const struct pyd_claim_ref *wanted, uin
     *ret_claim = *wanted;
     ret_claim->epoch = epoch;
     ret_claim->seq = atomic_load(&claim->seq) + 1;
+    /* With this seq nothing counts before it has been described. */
+    atomic_store(&claim->start_us, 0);
     atomic_store(&claim->epoch, epoch);
     atomic_store(&claim->seq, ret_claim->seq);
     return 0;
@@ -159,18 +182,29 @@ int pyd_claim_try(struct pyd_board *board, uint32_t group, uint32_t self, uint32
     return EAGAIN;
 }
 
-void pyd_claim_describe(struct pyd_board *board, const struct pyd_claim_ref *claim, const char *method, const char *uri,
-                        int64_t now_us)
+static void copy_text(char *room, size_t size, const char *text)
+{
+    size_t bytes = strnlen(text, size - 1);
+
+    memcpy(room, text, bytes);
+    room[bytes] = '\0';
+}
+
+void pyd_claim_describe(struct pyd_board *board, const struct pyd_claim_ref *claim,
+                        const struct pyd_claim_purpose *purpose, int64_t now_us)
 {
     struct pyd_board_claim *shared = pyd_board_claim(board, claim->group, claim->slot, claim->claim);
-    size_t method_bytes = strnlen(method, sizeof(shared->what) - 2);
-    size_t uri_bytes = strnlen(uri, sizeof(shared->what) - 2 - method_bytes);
+    size_t method_bytes = strnlen(purpose->method, sizeof(shared->what) - 2);
 
-    atomic_store(&shared->start_us, now_us);
-    memcpy(shared->what, method, method_bytes);
+    atomic_store(&shared->paused_since_us, 0);
+    atomic_store(&shared->paused_us, 0);
+    memcpy(shared->what, purpose->method, method_bytes);
     shared->what[method_bytes] = ' ';
-    memcpy(shared->what + method_bytes + 1, uri, uri_bytes);
-    shared->what[method_bytes + 1 + uri_bytes] = '\0';
+    copy_text(shared->what + method_bytes + 1, sizeof(shared->what) - method_bytes - 1, purpose->uri);
+    copy_text(shared->client, sizeof(shared->client), purpose->client);
+    copy_text(shared->request_id, sizeof(shared->request_id), purpose->request_id);
+    /* Last: what stands beside a start is this use's. */
+    atomic_store(&shared->start_us, now_us);
 }
 
 void pyd_claim_what(const struct pyd_board *board, const struct pyd_claim_ref *claim, char *room, size_t size)
@@ -196,16 +230,25 @@ static struct pyd_status_request *request_of(const struct pyd_board *board, cons
  */
 static int give_up(struct pyd_board *board, const struct pyd_claim_ref *claim, uint32_t next)
 {
+    struct pyd_board_claim *shared = pyd_board_claim(board, claim->group, claim->slot, claim->claim);
     _Atomic uint32_t *owner = pyd_board_owners(board, claim->group, claim->slot) + claim->claim;
     uint32_t mine = atomic_load(owner);
+    int64_t start_us = atomic_load(&shared->start_us);
 
     if (mine == PYD_OWNER_NONE || mine == PYD_OWNER_ORPHAN ||
         atomic_load(&pyd_board_slot(board, claim->group, claim->slot)->epoch) != claim->epoch ||
-        atomic_load(&pyd_board_claim(board, claim->group, claim->slot, claim->claim)->seq) != claim->seq)
+        atomic_load(&shared->seq) != claim->seq)
         return 0;
-    /* First, or the next owner's request could be begun while this one still may be. */
-    if (next == PYD_OWNER_ORPHAN)
+    if (next == PYD_OWNER_ORPHAN) {
+        /* The client is nobody's any more. */
+        if (atomic_load(&shared->paused_since_us) != 0)
+            pyd_claim_resume(board, claim, pyd_clock_us());
+        /* First, or the next owner's request could be begun while this one still may be. */
         pyd_status_revoke(request_of(board, claim), claim->seq);
+    } else {
+        /* Or to the manager this use would go on, until the next owner has stored his seq. */
+        atomic_compare_exchange_strong(&shared->start_us, &start_us, 0);
+    }
     return atomic_compare_exchange_strong(owner, &mine, next);
 }
 
@@ -218,7 +261,7 @@ void pyd_claim_release(struct pyd_board *board, const struct pyd_claim_ref *clai
 void pyd_claim_orphan(struct pyd_board *board, const struct pyd_claim_ref *claim)
 {
     if (give_up(board, claim, PYD_OWNER_ORPHAN) && is_ready(board, claim->group, claim->slot) &&
-        is_free(board, claim->group, claim->slot, claim->claim, PYD_OWNER_ORPHAN))
+        pyd_claim_state_free(board, claim->group, claim->slot, claim->claim, PYD_OWNER_ORPHAN))
         pyd_queue_wake(board, claim->group, 1);
 }
 

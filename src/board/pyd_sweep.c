@@ -13,6 +13,8 @@
  */
 #include "pyd_board.h"
 
+#include "pyd_clock.h"
+
 #define VERSION_ONE (UINT64_C(1) << 32)
 
 /* No claim has been used that often: its seq has been written over. Half of what there is, so that it can grow. */
@@ -44,12 +46,16 @@ static int is_held(uint32_t owner)
 static uint32_t orphan(struct pyd_board *board, struct pyd_claim_ref claim, uint32_t owner)
 {
     _Atomic uint32_t *word = pyd_board_owners(board, claim.group, claim.slot) + claim.claim;
-    uint64_t seq = atomic_load(&pyd_board_claim(board, claim.group, claim.slot, claim.claim)->seq);
+    const struct pyd_board_claim *shared = pyd_board_claim(board, claim.group, claim.slot, claim.claim);
 
+    claim.seq = atomic_load(&shared->seq);
+    claim.epoch = atomic_load(&shared->epoch);
     /* Not the seq of another owner who has come since. */
     if (atomic_load(word) != owner)
         return 0;
-    pyd_status_revoke(&pyd_board_status(board, claim.group, claim.slot)->request[claim.claim], seq);
+    pyd_status_revoke(&pyd_board_status(board, claim.group, claim.slot)->request[claim.claim], claim.seq);
+    /* The client is nobody's any more: from now on it counts again. */
+    pyd_claim_resume(board, &claim, pyd_clock_us());
     return atomic_compare_exchange_strong(word, &owner, PYD_OWNER_ORPHAN);
 }
 
@@ -170,11 +176,15 @@ uint32_t pyd_sweep_slot_reclaim(struct pyd_board *board, uint32_t group, uint32_
 
 void pyd_sweep_slot_renew(struct pyd_board *board, uint32_t group, uint32_t slot)
 {
+    struct pyd_board_slot *shared = pyd_board_slot(board, group, slot);
     struct pyd_status_worker *status = pyd_board_status(board, group, slot);
     uint32_t threads = pyd_board_settings(board, group)->threads;
     _Atomic uint32_t *owners = pyd_board_owners(board, group, slot);
     uint32_t i;
 
+    atomic_store(&shared->suspect_us, 0);
+    atomic_store(&shared->memory_bytes, 0);
+    atomic_store(&shared->cpu_us, 0);
     /* Epoch 0 is no worker's. */
     pyd_status_open(status, threads, 0);
     for (i = 0; i < threads; ++i) {
@@ -187,6 +197,13 @@ void pyd_sweep_slot_renew(struct pyd_board *board, uint32_t group, uint32_t slot
             seq = 0;
             atomic_store(&claim->seq, seq);
         }
+        /* A seq that begins anew must not meet one that was late. Else it stays: a child whose client has kept it since
+         * before the end of the worker has yet to ask. */
+        if (atomic_load(&claim->late) > seq)
+            atomic_store(&claim->late, 0);
+        atomic_store(&claim->start_us, 0);
+        atomic_store(&claim->paused_since_us, 0);
+        atomic_store(&claim->paused_us, 0);
         /* What an earlier worker, or a broken one next to it, has left there may be newer than any claim will ever be:
          * then this thread would refuse each request. */
         atomic_store(&status->request[i].seq_state, seq << 1 | PYD_STATUS_DONE);

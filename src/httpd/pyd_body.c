@@ -4,7 +4,7 @@
 #include <http_core.h>
 #include <http_protocol.h>
 
-#include "pyd_relay.h"
+#include "pyd_timeout.h"
 
 #include <apr_strings.h>
 
@@ -97,9 +97,9 @@ static void send_continue(request_rec *r)
 
 /*
  * Wait for some bytes, as long as a blocking read would (mod_reqtimeout's limits hold, too), but not when the worker
- * that asked for them has gone: APR_EAGAIN.
+ * that asked for them has gone or is late: APR_EAGAIN.
  */
-static apr_status_t fetch_waiting(struct pyd_relay *relay, apr_off_t wanted)
+static apr_status_t wait_fetching(struct pyd_relay *relay, apr_off_t wanted)
 {
     apr_interval_time_t timeout_us = relay->r->server->timeout;
     apr_socket_t *socket = ap_get_conn_socket(relay->r->connection);
@@ -121,6 +121,16 @@ static apr_status_t fetch_waiting(struct pyd_relay *relay, apr_off_t wanted)
         if (!pyd_relay_wait_client(relay))
             return APR_EAGAIN;
     }
+}
+
+static apr_status_t fetch_waiting(struct pyd_relay *relay, apr_off_t wanted)
+{
+    apr_status_t rv;
+
+    pyd_timeout_pause(relay);
+    rv = wait_fetching(relay, wanted);
+    pyd_timeout_resume(relay);
+    return rv;
 }
 
 static apr_off_t fetched_bytes(struct pyd_relay *relay)
@@ -313,7 +323,7 @@ enum pyd_relay_state pyd_body_answer(struct pyd_relay *relay, uint32_t wanted_by
                                      : fetch(relay, (apr_off_t)most - there, APR_NONBLOCK_READ);
 
         if (there == 0 && APR_STATUS_IS_EAGAIN(rv))
-            return PYD_RELAY_OPEN; /* to what the worker said last, and its end */
+            return PYD_RELAY_OPEN; /* to what the worker said last, and its end; or to find it late */
         if (rv != APR_SUCCESS) {
             if (there == 0)
                 return fail_body(relay, rv);

@@ -36,6 +36,30 @@ void pyd_ending_text(enum pyd_cause cause, uint32_t detail, char *text, size_t s
     case PYD_CAUSE_RETIRED:
         words = "was retired";
         break;
+    case PYD_CAUSE_REQUEST_TIMEOUT:
+        words = "was killed because a request exceeded request-timeout";
+        break;
+    case PYD_CAUSE_DEADLOCK:
+        words = "was killed because it hung for deadlock-timeout";
+        break;
+    case PYD_CAUSE_MEMORY:
+        words = "was ended because its memory exceeded memory-limit";
+        break;
+    case PYD_CAUSE_MEMORY_HARD:
+        words = "was killed because its memory exceeded memory-hard-limit";
+        break;
+    case PYD_CAUSE_CPU_TIME:
+        words = "was ended because it had used its cpu-time-limit";
+        break;
+    case PYD_CAUSE_REQUESTS:
+        words = "was ended because it had served maximum-requests";
+        break;
+    case PYD_CAUSE_INTERVAL:
+        words = "was ended because restart-interval was over";
+        break;
+    case PYD_CAUSE_INACTIVE:
+        words = "was ended because it was idle for inactivity-timeout";
+        break;
     case PYD_CAUSE_NONE:
     case PYD_CAUSE_UNKNOWN:
     default:

@@ -10,12 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pyd_relay.h"
+#include "pyd_timeout.h"
 
 #include <apr_strings.h>
 #include <apr_time.h>
 
 #include "pyd_clock.h"
+#include "pyd_notes.h"
 #include "pyd_request.h"
 
 /* Pooled connections that turn out to be closed are no sign of a worker in trouble, up to this number. */
@@ -49,6 +50,7 @@ static apr_status_t cleanup(void *data)
         (void)close(relay->backend->fd);
     relay->backend = NULL;
     pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
+    pyd_dispatch_drop_other(relay);
     return APR_SUCCESS;
 }
 
@@ -76,6 +78,24 @@ static int answer_bad_gateway(struct pyd_relay *relay)
 {
     atomic_fetch_add(&relay->group->failed_502, 1);
     return relay->passed ? pyd_cut_response(relay) : pyd_response_replace(relay, HTTP_BAD_GATEWAY);
+}
+
+/* The worker may go on with it: its manager sees to that. */
+static int answer_late(struct pyd_relay *relay)
+{
+    /* What the client did wrong before is the answer to it. */
+    int status = relay->body_status ? relay->body_status : HTTP_GATEWAY_TIME_OUT;
+    const char *answer = pyd_response_is_whole(relay) ? "all of the response but its end was sent" : "response cut";
+
+    if (!relay->passed)
+        answer = status > 0 ? apr_psprintf(relay->r->pool, "answered %d", status) : "answered already";
+    pyd_timeout_report(relay, answer);
+    pyd_response_detach(relay);
+    pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
+    atomic_fetch_add(&relay->group->failed_504, 1);
+    if (relay->passed)
+        return pyd_cut_response(relay);
+    return pyd_response_replace(relay, status);
 }
 
 static int complete(struct pyd_relay *relay)
@@ -106,10 +126,12 @@ static int conclude(struct pyd_relay *relay, enum pyd_relay_state state)
 {
     switch (state) {
     case PYD_RELAY_DONE:
+        atomic_fetch_add(&relay->group->finished, 1);
         return complete(relay);
     case PYD_RELAY_CUT:
         return cut(relay);
     case PYD_RELAY_FAILED:
+        atomic_fetch_add(&relay->group->finished, 1);
         pyd_relay_let_go(relay, PYD_RELAY_ENDED);
         return pyd_response_replace(relay, relay->fail_status);
     case PYD_RELAY_BAD:
@@ -121,6 +143,8 @@ static int conclude(struct pyd_relay *relay, enum pyd_relay_state state)
     case PYD_RELAY_FILTER:
         pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
         return pyd_cut_failed_filter(relay);
+    case PYD_RELAY_LATE:
+        return answer_late(relay);
     default: /* BROKEN */
         pyd_response_detach(relay);
         pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
@@ -134,19 +158,25 @@ static enum pyd_relay_state attempt(struct pyd_relay *relay, apr_status_t *ret_r
     enum pyd_relay_state state;
     struct iovec vector;
     size_t at = 0;
-    apr_status_t rv = pyd_backend_acquire(&relay->claim, &relay->backend);
+    apr_status_t rv;
 
-    if (rv == APR_SUCCESS) {
-        pyd_flow_init(&relay->flow, relay->has_body && !relay->inline_body);
+    /* First: of an attempt before this one nothing may be left, even if there is no connection. */
+    pyd_flow_init(&relay->flow, relay->has_body && !relay->inline_body);
+    rv = pyd_backend_acquire(&relay->claim, &relay->backend);
+    if (rv == APR_SUCCESS)
         rv = pyd_request_encode(relay, &at);
-    }
     *ret_rv = rv;
     if (rv != APR_SUCCESS)
         return PYD_RELAY_LOST;
     vector.iov_base = relay->backend->out.data + at;
     vector.iov_len = relay->backend->out.size - at;
     state = pyd_relay_send(relay, &vector, 1);
-    return state == PYD_RELAY_OPEN ? pyd_relay_run(relay) : state;
+    if (state == PYD_RELAY_OPEN)
+        state = pyd_relay_run(relay);
+    /* This thread was waiting for its client when the manager found it late, and has killed the worker meanwhile. */
+    if (state == PYD_RELAY_LOST && pyd_claim_is_late(relay->board, &relay->claim))
+        state = PYD_RELAY_LATE;
+    return state;
 }
 
 /* The worker has never begun it. @return 1: another try */
@@ -163,6 +193,14 @@ static int may_retry(struct pyd_relay *relay, struct tries *tries)
     return ++tries->counted <= relay->sizes->processes;
 }
 
+static int answer_unbegun(struct pyd_relay *relay, const struct tries *tries)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, relay->r,
+                  PYD_LOGNO(0212) "no worker of '%s' began %s in %u tries (the last one was pid=%d): answered 502",
+                  relay->name, relay->what, tries->counted, (int)relay->pid);
+    return answer_bad_gateway(relay);
+}
+
 /* The connection ended without an end of the response. @return OK: try again; else the handler's result in *ret_result
  */
 static int lost(struct pyd_relay *relay, struct tries *tries, int *ret_result)
@@ -171,6 +209,9 @@ static int lost(struct pyd_relay *relay, struct tries *tries, int *ret_result)
     int gone = pyd_relay_worker_gone(relay);
     int retry;
 
+    /* While it lives it may still begin it: not both of them. */
+    if (!begun && !gone)
+        begun = !pyd_timeout_take_back(relay);
     if (gone)
         pyd_backend_note_ended(&relay->claim);
     if (begun) {
@@ -182,13 +223,25 @@ static int lost(struct pyd_relay *relay, struct tries *tries, int *ret_result)
     }
     retry = may_retry(relay, tries);
     pyd_relay_let_go(relay, gone ? PYD_RELAY_CLOSE : PYD_RELAY_ABANDON);
-    if (retry)
+    if (retry) {
+        relay->queue_from_us = pyd_clock_us(); /* that time was not spent in the queue */
         return OK;
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, relay->r,
-                  PYD_LOGNO(0212) "no worker of '%s' began %s in %u tries (the last one was pid=%d): answered 502",
-                  relay->name, relay->what, tries->counted, (int)relay->pid);
-    *ret_result = answer_bad_gateway(relay);
+    }
+    *ret_result = answer_unbegun(relay, tries);
     return DONE;
+}
+
+/* Another worker is known. It is no fault of the request's that it has to wait for that one. */
+static void go_elsewhere(struct pyd_relay *relay, struct tries *tries)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, relay->r,
+                  "worker pid=%d of '%s' has not begun %s within %.1f s: another one gets it", (int)relay->pid,
+                  relay->name, relay->what,
+                  (double)pyd_claim_elapsed_us(relay->board, &relay->claim, pyd_clock_us()) / 1e6);
+    ++tries->counted;
+    tries->avoid_slot = relay->claim.slot;
+    relay->queue_from_us = pyd_clock_us();
+    pyd_relay_let_go(relay, PYD_RELAY_ABANDON);
 }
 
 /* httpd itself could not: no descriptors, no memory. */
@@ -209,8 +262,14 @@ static int answer_no_connection(struct pyd_relay *relay, apr_status_t rv)
 /* Before the next try after REFUSE. @return OK, or the answer */
 static int pause_refused(struct pyd_relay *relay, struct tries *tries)
 {
+    int counts = pyd_timeout_refused_late(relay, pyd_clock_us());
+
     tries->avoid_slot = relay->claim.slot;
     pyd_relay_let_go(relay, PYD_RELAY_CLOSE);
+    if (counts && ++tries->counted > relay->sizes->processes)
+        return answer_unbegun(relay, tries);
+    if (counts)
+        relay->queue_from_us = pyd_clock_us();
     if (++tries->refused <= relay->sizes->slot_count)
         return OK;
     if (pyd_relay_client_gone(relay))
@@ -234,13 +293,17 @@ static int exchange(struct pyd_relay *relay)
         enum pyd_relay_state state;
         apr_status_t rv;
 
+        relay->may_leave = tries.counted < relay->sizes->processes;
         status = pyd_dispatch_claim(relay, tries.avoid_slot);
         if (status == OK) {
             state = attempt(relay, &rv);
+            pyd_notes_ended(relay);
             if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv))
                 return answer_no_connection(relay, rv);
             if (state == PYD_RELAY_REFUSED)
                 status = pause_refused(relay, &tries);
+            else if (state == PYD_RELAY_UNBEGUN)
+                go_elsewhere(relay, &tries);
             else if (state != PYD_RELAY_LOST)
                 return conclude(relay, state);
             else if (lost(relay, &tries, &result) != OK)
@@ -265,7 +328,7 @@ static struct pyd_relay *create_relay(request_rec *r, const struct pyd_mount *mo
     relay->what = apr_pstrcat(r->pool, r->method, " ", r->unparsed_uri ? r->unparsed_uri : r->uri, NULL);
     /* A stream of HTTP/2 has a dummy for a socket (h2_c2.c). */
     relay->client = r->connection->master ? NULL : ap_get_conn_socket(r->connection);
-    relay->started_us = pyd_clock_us();
+    relay->started_us = relay->queue_from_us = pyd_clock_us();
     relay->queue_start_us = (uint64_t)pyd_clock_wall_us();
     relay->declared_bytes = -1;
     relay->error_status = r->status;

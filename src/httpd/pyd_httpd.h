@@ -117,6 +117,9 @@ void pyd_backend_release(struct pyd_backend *backend, int reusable);
 /* pyd_cut.c: an output filter */
 void pyd_cut_register(apr_pool_t *p);
 
+/* pyd_notes.c: a hook before the access log is written */
+void pyd_notes_register(apr_pool_t *p);
+
 /* pyd_handler.c: the handler: claim, exchange, retry, errors to HTTP */
 void pyd_handler_register(apr_pool_t *p);
 

@@ -3,19 +3,23 @@
 /*
  * The exchange with one worker: frames in, bytes out. Waits are slices of at
  * most SLICE_MS, after which it looks whether the worker or the client has gone
- * without a sign on its descriptor.
+ * without a sign on its descriptor. They end when the worker is late.
  */
-#include "pyd_relay.h"
+#include "pyd_timeout.h"
 
 #include <apr_portable.h>
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "pyd_clock.h"
 #include "pyd_process.h"
 #include "pyd_wire.h"
 
 #define SLICE_MS 1000
+
+/* As long as the worker waits for the client, too, the time it has left stands still: not to ask too often. */
+#define CLIENT_STEP_US (50 * 1000)
 
 /*
  * A reset; or, on a hard stop, closed by the MPM under our hands (close_worker_sockets() in server/mpm/event/event.c).
@@ -49,6 +53,34 @@ int pyd_relay_worker_gone(const struct pyd_relay *relay)
            (relay->pid_start && pyd_process_has_ended((pid_t)relay->pid, relay->pid_start));
 }
 
+/* Rounded up: not to look a moment too early, and again, and again. */
+static int slice_ms(int64_t left_us)
+{
+    if (left_us <= 0)
+        return 0;
+    return left_us < SLICE_MS * 1000 ? (int)((left_us + 999) / 1000) : SLICE_MS;
+}
+
+/* Until there is something to be looked at: how long it is if nothing comes. */
+static int next_look_ms(const struct pyd_relay *relay, int64_t left_us, int64_t now_us)
+{
+    int64_t begin_us = relay->begin_by_us - now_us;
+
+    return slice_ms(begin_us > 0 && begin_us < left_us ? begin_us : left_us);
+}
+
+/* Nothing has come within the last slice, or for as long as the worker had. */
+static enum pyd_relay_state judge_silence(struct pyd_relay *relay, struct pollfd *poller, int64_t left_us)
+{
+    /* The other end may be in a rendezvous socket nobody reads any more, or in a process the application has
+     * forked: no EOF will come then. What a worker sent before it died is still readable. */
+    if (pyd_relay_worker_gone(relay))
+        return poll(poller, 1, 0) > 0 ? PYD_RELAY_OPEN : PYD_RELAY_LOST;
+    if (left_us <= 0)
+        return PYD_RELAY_LATE;
+    return pyd_timeout_leave(relay, pyd_clock_us()) ? PYD_RELAY_UNBEGUN : PYD_RELAY_OPEN;
+}
+
 /* Wait until the worker's descriptor is ready for events. */
 static enum pyd_relay_state wait_worker(struct pyd_relay *relay, short events)
 {
@@ -58,6 +90,8 @@ static enum pyd_relay_state wait_worker(struct pyd_relay *relay, short events)
     };
 
     for (;;) {
+        int64_t now_us = pyd_clock_us(), left_us = pyd_timeout_left_us(relay, now_us);
+        enum pyd_relay_state state;
         int ready;
 
         if (relay->client) {
@@ -65,17 +99,16 @@ static enum pyd_relay_state wait_worker(struct pyd_relay *relay, short events)
             if (pollers[1].fd < 0)
                 return PYD_RELAY_CLIENT;
         }
-        ready = poll(pollers, relay->client ? 2 : 1, SLICE_MS);
+        ready = poll(pollers, relay->client ? 2 : 1, next_look_ms(relay, left_us, now_us));
         if (ready > 0 && pollers[0].revents)
             return PYD_RELAY_OPEN;
         if (ready > 0 && (pollers[1].revents & CLIENT_GONE))
             return PYD_RELAY_CLIENT;
         if (relay->r->connection->aborted)
             return PYD_RELAY_CLIENT;
-        /* The other end may be in a rendezvous socket nobody reads any more, or in a process the application has
-         * forked: no EOF will come then. What a worker sent before it died is still readable. */
-        if (ready == 0 && pyd_relay_worker_gone(relay))
-            return poll(pollers, 1, 0) > 0 ? PYD_RELAY_OPEN : PYD_RELAY_LOST;
+        state = ready == 0 ? judge_silence(relay, pollers, left_us) : PYD_RELAY_OPEN;
+        if (state != PYD_RELAY_OPEN)
+            return state;
     }
 }
 
@@ -85,8 +118,12 @@ int pyd_relay_wait_client(struct pyd_relay *relay)
         {.fd = relay->backend->fd, .events = 0},
         {.fd = client_fd(relay), .events = POLLIN},
     };
-    int ready = poll(pollers, 2, SLICE_MS);
+    int64_t left_us = pyd_timeout_left_us(relay, pyd_clock_us());
+    int ready;
 
+    if (left_us <= 0)
+        return 0;
+    ready = poll(pollers, 2, slice_ms(left_us > CLIENT_STEP_US ? left_us : CLIENT_STEP_US));
     return !(ready > 0 && pollers[0].revents) && !(ready == 0 && pyd_relay_worker_gone(relay));
 }
 
@@ -123,12 +160,15 @@ enum pyd_relay_state pyd_relay_send(struct pyd_relay *relay, struct iovec *vecto
 static enum pyd_relay_state end_frame(struct pyd_relay *relay, const unsigned char *payload, size_t size)
 {
     struct pyd_wire_reader reader;
+    uint64_t spent_us;
     uint8_t how;
 
     pyd_wire_reader_init(&reader, payload, size);
     how = pyd_wire_read_u8(&reader);
     if (reader.bad || how > PYD_END_CUT)
         return pyd_report_broken(relay, "an END frame of an unknown kind");
+    spent_us = pyd_wire_read_u64(&reader);
+    relay->app_us = spent_us > INT64_MAX ? INT64_MAX : (int64_t)spent_us;
     return how == PYD_END_OK ? PYD_RELAY_DONE : PYD_RELAY_CUT;
 }
 
@@ -241,13 +281,16 @@ static enum pyd_relay_state consume(struct pyd_relay *relay)
 /* Receive what is there, or wait for it; before waiting, let the client have what there is so far. */
 static enum pyd_relay_state receive(struct pyd_relay *relay)
 {
+    size_t before = relay->backend->in_end;
     enum pyd_relay_state state;
     apr_status_t rv;
 
     for (;;) {
         rv = pyd_backend_receive(relay->backend);
-        if (rv == APR_SUCCESS)
+        if (rv == APR_SUCCESS) {
+            pyd_timeout_received(relay, relay->backend->in_end - before);
             return PYD_RELAY_OPEN;
+        }
         if (rv != APR_EAGAIN)
             return PYD_RELAY_LOST;
         if (relay->unflushed) {
@@ -268,6 +311,8 @@ enum pyd_relay_state pyd_relay_run(struct pyd_relay *relay)
 
     while (state == PYD_RELAY_OPEN) {
         state = receive(relay);
+        if (state == PYD_RELAY_OPEN && pyd_timeout_was_found(relay))
+            return PYD_RELAY_LATE;
         if (state == PYD_RELAY_OPEN)
             state = consume(relay);
         if (state != PYD_RELAY_OPEN)
@@ -281,6 +326,8 @@ enum pyd_relay_state pyd_relay_run(struct pyd_relay *relay)
                           relay->frame_bytes, (int)relay->pid, relay->name, relay->what);
             return PYD_RELAY_BROKEN;
         }
+        if (state == PYD_RELAY_OPEN && pyd_timeout_is_over(relay))
+            return PYD_RELAY_LATE;
     }
     return state;
 }

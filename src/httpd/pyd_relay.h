@@ -29,6 +29,7 @@ struct pyd_relay {
     apr_socket_t *client;                         /* to see a reset by; NULL: h2 stream, look at c->aborted only */
 
     int64_t started_us;      /* monotonic: the handler was called */
+    int64_t queue_from_us;   /* monotonic: queue-timeout counts from here */
     uint64_t queue_start_us; /* the same, wall clock */
 
     /* pyd_request.c: what the frames are made of; arrays of struct pyd_pair */
@@ -45,6 +46,18 @@ struct pyd_relay {
     uint32_t body_left; /* bytes of the current BODY frame still to come */
     size_t frame_bytes; /* size of an incomplete control frame, to make room for */
     unsigned claimed : 1;
+    unsigned other_claimed : 1;
+    unsigned may_leave : 1;     /* there are tries left */
+    struct pyd_claim_ref other; /* of another worker, which gets it next */
+    unsigned queued : 1;        /* or this place in the queue is held */
+    uint32_t waiter;
+    int64_t app_us;             /* spent in the application, as END says; -1: it has not come */
+
+    /* pyd_timeout.c; times are monotonic */
+    int64_t begin_by_us;     /* else another worker may have it */
+    int64_t paused_since_us; /* the wait for the client that goes on */
+    int64_t last_word_by_us; /* late, but the worker has ended it: all has to have come; 0: not asked */
+    int64_t late_bytes;      /* what had come when it was late and was not taken yet; -1: it is not late */
 
     /* pyd_body.c: from the client */
     apr_bucket_brigade *input, *fetched; /* read and not sent yet; scratch */
@@ -81,6 +94,8 @@ enum pyd_relay_state {
     PYD_RELAY_BAD,     /* the same, but the worker goes on with it */
     PYD_RELAY_REFUSED, /* worker is stopping */
     PYD_RELAY_LOST,    /* worker is gone, or closed the connection */
+    PYD_RELAY_UNBEGUN, /* taken back from a worker that did not begin it, for another one */
+    PYD_RELAY_LATE,    /* request-timeout */
     PYD_RELAY_BROKEN,  /* worker broke the protocol; logged */
     PYD_RELAY_CLIENT,  /* client is gone */
     PYD_RELAY_FILTER   /* an output filter has failed (logged) or answered in its own way */
@@ -88,7 +103,7 @@ enum pyd_relay_state {
 
 /* pyd_relay.c: the exchange */
 
-/** Send bytes, waiting for room. OPEN, LOST or CLIENT. The vectors are used up. */
+/** Send bytes, waiting for room. OPEN, LOST, CLIENT, LATE or UNBEGUN. The vectors are used up. */
 enum pyd_relay_state pyd_relay_send(struct pyd_relay *relay, struct iovec *vectors, size_t count);
 /** Exchange frames until the attempt has ended. */
 enum pyd_relay_state pyd_relay_run(struct pyd_relay *relay);
@@ -101,7 +116,7 @@ int pyd_relay_client_gone(struct pyd_relay *relay);
  */
 int pyd_relay_worker_gone(const struct pyd_relay *relay);
 
-/** Wait a moment for bytes of the client, which has a socket. @return 0: the worker has gone meanwhile */
+/** Wait a moment for bytes of the client, which has a socket. @return 0: the worker has gone meanwhile, or is late */
 int pyd_relay_wait_client(struct pyd_relay *relay);
 
 /** How an attempt's claim and connection are given back. */
@@ -122,6 +137,10 @@ int pyd_dispatch_claim(struct pyd_relay *relay, uint32_t avoid_slot);
 int pyd_dispatch_expired(const struct pyd_relay *relay);
 /** Answer 503: sets Retry-After, counts. Logs nothing. */
 int pyd_dispatch_unavailable(struct pyd_relay *relay, int64_t retry_after_seconds);
+/** Claim a thread of a worker that is not suspect, besides the one that is held, or enter the queue for one:
+ *  pyd_dispatch_claim() goes on from there. @return 0: there is no such worker, or no place */
+int pyd_dispatch_other(struct pyd_relay *relay);
+void pyd_dispatch_drop_other(struct pyd_relay *relay);
 
 /* pyd_body.c: the client's body */
 
@@ -142,6 +161,8 @@ enum pyd_relay_state pyd_response_early(struct pyd_relay *relay, const unsigned 
 void pyd_response_body(struct pyd_relay *relay, const unsigned char *data, size_t size);
 /** Pass on what has been collected; flush sends it, and the headers, right away. OPEN, CLIENT or FILTER. */
 enum pyd_relay_state pyd_response_pass(struct pyd_relay *relay, int flush);
+/** True if the client has been given all there can be of it, but for its end. */
+int pyd_response_is_whole(const struct pyd_relay *relay);
 /** Make what has been collected independent of the connection's buffer. */
 void pyd_response_detach(struct pyd_relay *relay);
 /** The response is complete: pass on the rest and its end. @return the handler's result */

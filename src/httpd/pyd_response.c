@@ -5,7 +5,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
-#include "pyd_relay.h"
+#include "pyd_timeout.h"
 
 #include <apr_strings.h>
 
@@ -181,7 +181,9 @@ enum pyd_relay_state pyd_response_early(struct pyd_relay *relay, const unsigned 
     r->headers_out = headers;
     r->status = 103;
     r->status_line = "103 Early Hints";
+    pyd_timeout_pause(relay);
     ap_send_interim_response(r, 1);
+    pyd_timeout_resume(relay);
     r->headers_out = saved;
     r->status = saved_status;
     r->status_line = saved_line;
@@ -231,18 +233,27 @@ static enum pyd_relay_state judge(struct pyd_relay *relay, apr_status_t rv, int 
     return PYD_RELAY_FILTER;
 }
 
+/* To filters, which may have to wait for the client. */
+static apr_status_t pass_output(struct pyd_relay *relay, ap_filter_t *filters)
+{
+    apr_status_t rv;
+
+    pyd_timeout_pause(relay);
+    rv = ap_pass_brigade(filters, relay->output);
+    pyd_timeout_resume(relay);
+    apr_brigade_cleanup(relay->output);
+    return rv;
+}
+
 /* Send what the filters of the request have passed on. mod_http2 sends it as it comes. */
 static enum pyd_relay_state flush_connection(struct pyd_relay *relay)
 {
     conn_rec *c = relay->r->connection;
-    apr_status_t rv;
 
     if (c->master || relay->r->main)
         return PYD_RELAY_OPEN;
     pyd_brigade_append(relay->output, apr_bucket_flush_create(c->bucket_alloc));
-    rv = ap_pass_brigade(c->output_filters, relay->output);
-    apr_brigade_cleanup(relay->output);
-    return judge(relay, rv, 1);
+    return judge(relay, pass_output(relay, c->output_filters), 1);
 }
 
 enum pyd_relay_state pyd_response_pass(struct pyd_relay *relay, int flush)
@@ -263,10 +274,15 @@ enum pyd_relay_state pyd_response_pass(struct pyd_relay *relay, int flush)
     }
     relay->passed = 1;
     relay->unflushed = !flush;
-    state = judge(relay, ap_pass_brigade(r->output_filters, relay->output), sent_before);
-    apr_brigade_cleanup(relay->output);
+    state = judge(relay, pass_output(relay, r->output_filters), sent_before);
     /* httpd's header filter drops everything behind the head of a response without body, flushes too. */
     return state == PYD_RELAY_OPEN && flush && relay->bodiless ? flush_connection(relay) : state;
+}
+
+int pyd_response_is_whole(const struct pyd_relay *relay)
+{
+    return relay->passed && !relay->unflushed && pyd_brigade_is_empty(relay->output) &&
+           (relay->bodiless || (relay->declared_bytes >= 0 && relay->body_bytes >= relay->declared_bytes));
 }
 
 void pyd_response_detach(struct pyd_relay *relay)

@@ -16,10 +16,13 @@ struct pyd_end {
     unsigned left : 1;           /* it had said that it stops: somebody else told it (SIGTERM) */
     unsigned retired : 1;        /* because it was to be replaced */
     unsigned oom : 1;            /* the kernel's OOM killer was at work */
+    unsigned killed : 1;         /* it was to be killed, and may have known */
+    enum pyd_cause must_go;      /* the limit it had reached, or PYD_CAUSE_NONE */
     enum pyd_cause killed_for;   /* why the manager sent SIGKILL, or PYD_CAUSE_NONE */
 };
 
-/** PURE. @param ret_detail signal number or exit status, else 0 */
+/** PURE. @param ret_detail signal number or exit status, SIGKILL if a worker that had a limit reached did not go by
+ *  itself; else 0 */
 enum pyd_cause pyd_cause_decide(const struct pyd_end *end, uint32_t *ret_detail);
 
 /** In words that follow "Worker 1 of 'blog' ended: ": "killed by signal 9 (Killed)". PURE. */
@@ -27,6 +30,10 @@ void pyd_cause_words(enum pyd_cause cause, uint32_t detail, char *room, size_t s
 
 /** True for the ends that the manager asked for and got in good order. PURE. */
 int pyd_cause_is_expected(enum pyd_cause cause);
+
+/** True for the ends that the manager asked for because something was wrong: a timeout, a deadlock, far too much
+ *  memory. PURE. */
+int pyd_cause_is_limit(enum pyd_cause cause);
 
 /** The kernel's count of processes killed for lack of memory, as seen some time ago. Embedded. */
 struct pyd_oom {

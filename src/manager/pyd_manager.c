@@ -16,11 +16,17 @@
 #include "pyd_fd.h"
 #include "pyd_generation.h"
 #include "pyd_log.h"
-#include "pyd_manager_group.h"
+#include "pyd_manager_watch.h"
 #include "pyd_proc.h"
 
 #define TICK_US INT64_C(1000000)
 #define ALONE_US INT64_C(1000000)
+
+/* Longer than any turn takes: then this process was stopped, or got no CPU. */
+#define STALL_US INT64_C(1000000)
+
+/* Limits may ask to be looked at soon, but not for ever at once. */
+#define LIMITS_STEP_US INT64_C(10000)
 
 /* Places in the poll set: four of the manager, then three of each slot. */
 enum { AT_SIGNALS, AT_LIFELINE, AT_POKE, AT_RELAY, AT_SLOTS };
@@ -34,7 +40,7 @@ struct manager {
     size_t polled_count;
     int signal_fd, lifeline_fd, poke_fd, lock_fd;
     struct pyd_oom oom;
-    int64_t now_us, sweep_at_us, next_us;
+    int64_t now_us, sweep_at_us, limits_at_us, next_us;
     int64_t alone_since_us; /* no lock was seen since; 0: there was one */
     int must_sweep, ending;
     struct pyd_logpipe relay; /* what managers of older generations can no longer log themselves */
@@ -159,7 +165,7 @@ static int set_up(struct manager *manager, const struct pyd_manager_job *job)
     rv = make_groups(manager);
     if (rv)
         return rv;
-    manager->sweep_at_us = manager->next_us = manager->now_us;
+    manager->sweep_at_us = manager->limits_at_us = manager->next_us = manager->now_us;
     pyd_log(PYD_LOG_NOTICE, PYD_LOG_NO_GROUP, "mod_pydaemon (pid=%d): Manager of generation %u started, groups: %u.",
             (int)getpid(), header->generation, manager->group_count);
     return 0;
@@ -195,18 +201,37 @@ static void fill_poll_set(struct manager *manager)
     }
 }
 
+static int64_t earlier(int64_t one_us, int64_t other_us)
+{
+    return one_us < other_us ? one_us : other_us;
+}
+
+/* What should have been done at due_us is done now. What happened in between has not been seen, and no worker is to
+ * suffer for that. */
+static void note_stall(struct manager *manager, int64_t due_us, int64_t now_us)
+{
+    if (now_us - due_us <= STALL_US)
+        return;
+    for (uint32_t g = 0; g < manager->group_count; g++)
+        pyd_limit_add_stall(&manager->groups[g].stalls, due_us, now_us);
+    pyd_log(PYD_LOG_INFO, PYD_LOG_NO_GROUP,
+            "mod_pydaemon (pid=%d): This manager did not run for %.1f s (was it stopped, is the machine overloaded?): "
+            "request-, deadlock-, startup- and graceful-timeout don't count that time.",
+            (int)getpid(), (double)(now_us - due_us) / 1e6);
+}
+
 static void wait_for_events(struct manager *manager)
 {
-    int64_t until_us = manager->next_us < manager->sweep_at_us ? manager->next_us : manager->sweep_at_us;
-    int64_t timeout_us = until_us - pyd_clock_us();
+    int64_t until_us = earlier(earlier(manager->next_us, manager->limits_at_us), manager->sweep_at_us);
+    int64_t began_us = pyd_clock_us(), timeout_us = until_us > began_us ? until_us - began_us : 0;
 
+    note_stall(manager, manager->now_us, began_us);
     fill_poll_set(manager);
-    if (timeout_us < 0)
-        timeout_us = 0;
     if (poll(manager->polled, manager->polled_count, (int)((timeout_us + 999) / 1000)) < 0)
         for (size_t i = 0; i < manager->polled_count; i++)
             manager->polled[i].revents = 0;
     manager->now_us = pyd_clock_us();
+    note_stall(manager, began_us + timeout_us, manager->now_us);
 }
 
 static void empty_pipe(int fd)
@@ -225,7 +250,7 @@ static void begin_ending(struct manager *manager, const char *why)
     manager->ending = 1;
     atomic_store(&manager->board->header->stopping, 1);
     for (uint32_t g = 0; g < manager->group_count; g++)
-        pyd_manager_group_end(&manager->groups[g]);
+        pyd_manager_group_end(&manager->groups[g], manager->now_us);
     pyd_log(PYD_LOG_INFO, PYD_LOG_NO_GROUP, "mod_pydaemon (pid=%d): Stopping all workers: %s.", (int)getpid(), why);
 }
 
@@ -279,18 +304,20 @@ static void reap_children(struct manager *manager)
     }
 }
 
-/* A worker said "look": its status is read with the next plan, too. */
+/* A worker said "look": its status is read with the next plan, too. Or that a dump is there. */
 static void heed_control(struct pyd_manager_group *group, struct pyd_manager_slot *slot, const struct pollfd *polled,
                          int64_t now_us)
 {
     ssize_t got;
-    char byte;
+    char message[64];
 
     if (!polled->revents || polled->fd != slot->control_fd)
         return;
-    got = recv(slot->control_fd, &byte, 1, MSG_DONTWAIT);
-    if (got == 1 && byte == PYD_CONTROL_LOOK)
+    got = recv(slot->control_fd, message, sizeof message, MSG_DONTWAIT);
+    if (got > 0 && message[0] == PYD_CONTROL_LOOK)
         pyd_manager_group_look(group, slot, now_us);
+    else if (got > 0 && message[0] == PYD_CONTROL_DUMPED && !pyd_manager_dump_pending(slot))
+        pyd_manager_dump_unasked(group, slot, now_us); /* what was asked for is looked at on each turn */
     if (got == 0 || (polled->revents & (POLLERR | POLLNVAL)))
         pyd_manager_slot_hang_up(slot);
 }
@@ -331,15 +358,28 @@ static int httpd_has_gone(struct manager *manager)
     return manager->lifeline_fd < 0 || manager->now_us - manager->alone_since_us >= ALONE_US;
 }
 
+static void check_limits(struct manager *manager)
+{
+    int64_t at_us = INT64_MAX;
+
+    for (uint32_t g = 0; g < manager->group_count; g++)
+        at_us = earlier(at_us, pyd_manager_limits_check(&manager->groups[g], manager->now_us));
+    manager->limits_at_us = at_us > manager->now_us + LIMITS_STEP_US ? at_us : manager->now_us + LIMITS_STEP_US;
+}
+
 static void sweep(struct manager *manager)
 {
-    if (!manager->must_sweep && manager->now_us < manager->sweep_at_us)
+    if (!manager->must_sweep && manager->now_us < manager->sweep_at_us) {
+        if (manager->now_us >= manager->limits_at_us)
+            check_limits(manager);
         return;
+    }
     manager->must_sweep = 0;
     manager->sweep_at_us = manager->now_us + TICK_US;
     pyd_oom_tick(&manager->oom, manager->now_us);
     for (uint32_t g = 0; g < manager->group_count; g++)
         pyd_manager_group_sweep(&manager->groups[g], manager->now_us);
+    check_limits(manager); /* of what the sweep has left */
     if (httpd_has_gone(manager))
         begin_ending(manager, "no httpd process of this generation is left");
 }
@@ -347,12 +387,8 @@ static void sweep(struct manager *manager)
 static void plan_and_act(struct manager *manager)
 {
     manager->next_us = INT64_MAX;
-    for (uint32_t g = 0; g < manager->group_count; g++) {
-        int64_t next_us = pyd_manager_group_run(&manager->groups[g], manager->now_us);
-
-        if (next_us < manager->next_us)
-            manager->next_us = next_us;
-    }
+    for (uint32_t g = 0; g < manager->group_count; g++)
+        manager->next_us = earlier(manager->next_us, pyd_manager_group_run(&manager->groups[g], manager->now_us));
 }
 
 static int has_ended(const struct manager *manager)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pyd_manager_group.h"
+#include "pyd_manager_watch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -98,7 +98,8 @@ int pyd_manager_group_init(struct pyd_manager_group *group, struct pyd_board *bo
     group->slots = calloc(group->slot_count, sizeof *group->slots);
     group->plan_slots = calloc(group->slot_count, sizeof *group->plan_slots);
     group->actions = calloc(PYD_PLAN_ACTIONS(group->slot_count), sizeof *group->actions);
-    if (!group->slots || !group->plan_slots || !group->actions)
+    group->limits = pyd_manager_limits_create(group);
+    if (!group->slots || !group->plan_slots || !group->actions || !group->limits)
         return ENOMEM;
     for (uint32_t i = 0; i < group->slot_count; i++)
         pyd_manager_slot_init(&group->slots[i], group, i);
@@ -115,6 +116,7 @@ void pyd_manager_group_done(struct pyd_manager_group *group)
     free(group->slots);
     free(group->plan_slots);
     free(group->actions);
+    pyd_manager_limits_destroy(group->limits);
     free(group->title);
     free(group->spec_text);
     pyd_spec_done(&group->spec);
@@ -138,9 +140,12 @@ uint32_t pyd_manager_group_living(const struct pyd_manager_group *group)
     return living;
 }
 
-void pyd_manager_group_end(struct pyd_manager_group *group)
+void pyd_manager_group_end(struct pyd_manager_group *group, int64_t now_us)
 {
     group->ending = 1;
+    for (uint32_t i = 0; i < group->slot_count; i++)
+        if (group->slots[i].killed)
+            pyd_manager_slot_hurry(&group->slots[i], now_us);
 }
 
 void pyd_manager_group_failed(struct pyd_manager_group *group, int64_t started_us, int64_t now_us)
@@ -217,6 +222,41 @@ void pyd_manager_group_sweep(struct pyd_manager_group *group, int64_t now_us)
     }
 }
 
+/* Each worker's own affairs, before it is decided about. @return when to look again */
+static int64_t watch_slots(struct pyd_manager_group *group, int64_t now_us)
+{
+    int64_t next_us = INT64_MAX;
+
+    for (uint32_t i = 0; i < group->slot_count; i++) {
+        struct pyd_manager_slot *slot = &group->slots[i];
+        int64_t slot_us;
+
+        if (slot->pid == 0)
+            continue;
+        slot_us = pyd_manager_slot_watch(group, slot, now_us);
+        if (slot_us < next_us)
+            next_us = slot_us;
+    }
+    return next_us;
+}
+
+/* Asked for only where it matters. */
+static uint32_t count_unfinished(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
+{
+    if (slot->state != PYD_SLOT_RETIRING && slot->must_go != PYD_CAUSE_INACTIVE)
+        return 0;
+    return pyd_claim_unfinished(group->board, group->index, slot->index);
+}
+
+/* What a machine, or a manager, that stood still has taken from a worker that starts, or from its requests, does not
+ * count. Who has been told to stop watches its own clock, and httpd waits for it by its own. */
+static int64_t since_without_stalls(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
+{
+    if (slot->state != PYD_SLOT_STARTING && slot->state != PYD_SLOT_RETIRING)
+        return slot->since_us;
+    return slot->since_us + pyd_limit_stalled_us(&group->stalls, slot->since_us);
+}
+
 static void take_snapshot(const struct pyd_manager_group *group)
 {
     for (uint32_t i = 0; i < group->slot_count; i++) {
@@ -225,12 +265,17 @@ static void take_snapshot(const struct pyd_manager_group *group)
 
         group->plan_slots[i] = (struct pyd_plan_slot){
             .state = slot->state,
-            .since_us = slot->since_us,
-            .busy = slot->state == PYD_SLOT_RETIRING ? pyd_claim_busy(group->board, group->index, i) : 0,
+            .since_us = since_without_stalls(group, slot),
+            .unfinished = count_unfinished(group, slot),
+            .must_go = slot->must_go,
+            .gone_since_us = slot->gone_since_us,
+            .sick = slot->sick,
+            .doomed = slot->doomed,
             .adopted = slot->adopted,
             .says_ready = says == PYD_WORKER_READY,
             .says_stopping = says == PYD_WORKER_STOPPING,
             .killed = slot->killed,
+            .signalled_us = slot->signalled_us,
             .unclaimed = slot->pid == 0 && pyd_sweep_slot_unclaimed(group->board, group->index, i)};
     }
 }
@@ -261,6 +306,12 @@ static void act(struct pyd_manager_group *group, const struct pyd_action *action
     case PYD_ACTION_KILL:
         pyd_manager_slot_kill(group, slot, action->cause, now_us);
         break;
+    case PYD_ACTION_SLEEP:
+        group->asleep++;
+        break;
+    case PYD_ACTION_WAKE:
+        group->asleep--;
+        break;
     case PYD_ACTION_STATE:
         set_state(group, action->state);
         break;
@@ -269,18 +320,22 @@ static void act(struct pyd_manager_group *group, const struct pyd_action *action
 
 int64_t pyd_manager_group_run(struct pyd_manager_group *group, int64_t now_us)
 {
+    int64_t watch_us = watch_slots(group, now_us), next_us;
     struct pyd_plan_group situation = {.state = group->state,
                                        .backoff = group->backoff,
                                        .ending = group->ending,
                                        .processes = group->processes,
+                                       .asleep = group->asleep,
+                                       .waiting = pyd_queue_length(group->board, group->index),
                                        .slots = group->plan_slots,
                                        .slot_count = group->slot_count};
-    int64_t next_us;
     size_t count;
 
     take_snapshot(group);
     count = pyd_plan(&group->spec, &situation, now_us, group->actions, &next_us);
     for (size_t i = 0; i < count; i++)
         act(group, &group->actions[i], now_us);
-    return count > 0 ? now_us : next_us; /* what was done may allow more */
+    if (count > 0)
+        return now_us; /* what was done may allow more */
+    return watch_us < next_us ? watch_us : next_us;
 }

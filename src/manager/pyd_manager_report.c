@@ -35,8 +35,8 @@ static void append(char *room, size_t size, size_t *used, const char *format, ..
         *used = *used + (size_t)n < size ? *used + (size_t)n : size - 1;
 }
 
-void pyd_manager_report_in_flight(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot,
-                                  char *room, size_t size)
+unsigned pyd_manager_report_in_flight(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot,
+                                      char *room, size_t size)
 {
     unsigned count = 0;
     size_t used = 0;
@@ -55,6 +55,7 @@ void pyd_manager_report_in_flight(const struct pyd_manager_group *group, const s
         append(room, size, &used, "no request in flight");
     else if (count > IN_FLIGHT_SHOWN)
         append(room, size, &used, " and %u more", count - IN_FLIGHT_SHOWN);
+    return count;
 }
 
 void pyd_manager_report_started(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot)
@@ -69,6 +70,23 @@ void pyd_manager_report_ready(const struct pyd_manager_group *group, const struc
             (int)slot->pid, slot->number, group->name, seconds(slot->ready_us - slot->started_us));
 }
 
+void pyd_manager_report_stop(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int is_error)
+{
+    if (is_error)
+        pyd_log(PYD_LOG_ERR, (int)group->index, PYD_LOGNO(0610) "mod_pydaemon (pid=%d): Shutdown requested '%s'.",
+                (int)slot->pid, group->name);
+    else
+        pyd_log(PYD_LOG_INFO, (int)group->index, "mod_pydaemon (pid=%d): Shutdown requested '%s'.", (int)slot->pid,
+                group->name);
+}
+
+static int has_had_its_time(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot, int64_t now_us)
+{
+    int64_t timeout_us = group->spec.shutdown_timeout_us;
+
+    return now_us - slot->since_us >= (timeout_us > 0 ? timeout_us : PYD_PLAN_SHUTDOWN_US);
+}
+
 void pyd_manager_report_kill(const struct pyd_manager_group *group, const struct pyd_manager_slot *slot,
                              int64_t now_us)
 {
@@ -80,6 +98,11 @@ void pyd_manager_report_kill(const struct pyd_manager_group *group, const struct
                 PYD_LOGNO(0603) "mod_pydaemon (pid=%d): Worker %u of '%s' is not ready after %.1f s (startup-timeout), "
                                 "killing it.",
                 (int)slot->pid, slot->number, group->name, seconds(now_us - slot->started_us));
+    else if (!has_had_its_time(group, slot, now_us))
+        pyd_log(PYD_LOG_ERR, (int)group->index,
+                PYD_LOGNO(0612) "mod_pydaemon (pid=%d): Worker %u of '%s' is killed before its time is over: so many "
+                                "workers are leaving that there is no room for their successors; %s.",
+                (int)slot->pid, slot->number, group->name, in_flight);
     else
         pyd_log(PYD_LOG_ERR, (int)group->index,
                 PYD_LOGNO(0604) "mod_pydaemon (pid=%d): Worker %u of '%s' has not stopped after %.1f s "
@@ -91,17 +114,25 @@ void pyd_manager_report_ended(const struct pyd_manager_group *group, const struc
                               enum pyd_cause cause, uint32_t detail, int repeated, int64_t now_us)
 {
     char words[160], in_flight[800];
+    int is_idle = pyd_manager_report_in_flight(group, slot, in_flight, sizeof in_flight) == 0;
     unsigned long long requests = pyd_manager_slot_requests(group, slot);
     double age = seconds(now_us - slot->started_us);
 
     pyd_cause_words(cause, detail, words, sizeof words);
     if (pyd_cause_is_expected(cause)) {
         pyd_log(PYD_LOG_NOTICE, (int)group->index,
-                "mod_pydaemon (pid=%d): Worker %u of '%s' ended: %s, after %.1f s and %llu requests.", (int)slot->pid,
-                slot->number, group->name, words, age, requests);
+                "mod_pydaemon (pid=%d): Worker %u of '%s' ended: %s, after %.1f s and %llu requests%s%s.",
+                (int)slot->pid, slot->number, group->name, words, age, requests, is_idle ? "" : "; ",
+                is_idle ? "" : in_flight);
         return;
     }
-    pyd_manager_report_in_flight(group, slot, in_flight, sizeof in_flight);
+    if (pyd_cause_is_limit(cause)) {
+        pyd_log(PYD_LOG_ERR, (int)group->index,
+                PYD_LOGNO(0611) "mod_pydaemon (pid=%d): Worker %u of '%s' ended: %s, after %.1f s and %llu requests; "
+                                "%s.",
+                (int)slot->pid, slot->number, group->name, words, age, requests, in_flight);
+        return;
+    }
     pyd_log(repeated ? PYD_LOG_INFO : PYD_LOG_ERR, (int)group->index,
             PYD_LOGNO(0601) "mod_pydaemon (pid=%d): Worker %u of '%s' ended: %s, after %.1f s and %llu requests; %s.",
             (int)slot->pid, slot->number, group->name, words, age, requests, in_flight);

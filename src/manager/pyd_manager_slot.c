@@ -13,7 +13,7 @@
 #include "pyd_generation.h"
 #include "pyd_log.h"
 #include "pyd_manager.h"
-#include "pyd_manager_group.h"
+#include "pyd_manager_watch.h"
 #include "pyd_proc.h"
 #include "pyd_process.h"
 
@@ -24,6 +24,9 @@ extern char **environ;
 
 /* A worker hears that it shall stop within this time, whatever its application does; but a machine may be busy. */
 #define DEAF_US INT64_C(2000000)
+
+/* httpd waits for the end of its workers, but not for long beyond their shutdown-timeout. */
+#define LAST_DUMP_US INT64_C(1000000)
 
 static void set_state(struct pyd_manager_slot *slot, enum pyd_slot_state state, int64_t now_us)
 {
@@ -59,6 +62,98 @@ static int64_t past(int64_t us, int64_t now_us)
     return us > 0 && us < now_us ? us : now_us;
 }
 
+/* Nothing has been measured of this worker, and it has reached no limit. */
+static void reset_limits(struct pyd_manager_slot *slot, int64_t now_us)
+{
+    struct pyd_board_slot *shared = slot->shared;
+
+    slot->must_go = slot->killed_for = PYD_CAUSE_NONE;
+    slot->judged = slot->failed = slot->said_stop = slot->cried_stop = slot->said_requests = 0;
+    slot->killed = slot->sick = slot->doomed = 0;
+    slot->active_us = now_us;
+    slot->memory_bytes = slot->cpu_us = -1;
+    slot->timed_out = 0;
+    slot->gone_since_us = slot->successor_us = slot->kill_by_us = slot->signalled_us = 0;
+    slot->successor_pid = 0;
+    slot->dump = (struct pyd_manager_dump){0};
+    atomic_store(&shared->memory_bytes, 0);
+    atomic_store(&shared->cpu_us, 0);
+    if (slot->adopted)
+        return;
+    atomic_store(&shared->suspect_us, 0);
+    atomic_store(&shared->must_go, PYD_CAUSE_NONE);
+    atomic_store(&shared->killed_for, PYD_CAUSE_NONE);
+}
+
+/* The same for each manager of this worker. */
+static void draw_luck(struct pyd_manager_slot *slot)
+{
+    uint32_t luck = (uint32_t)slot->pid * 2654435761u + slot->epoch;
+
+    luck = (luck ^ luck >> 16) * 2246822519u;
+    slot->luck = luck ^ luck >> 13;
+}
+
+/* Children know of it already: a log that takes its time must not hold them up. */
+static void tell_end(struct pyd_manager_group *group, struct pyd_manager_slot *slot, enum pyd_cause cause,
+                     uint32_t detail, int repeated, int64_t now_us)
+{
+    /* What it said last stands before the line about its end. */
+    pyd_logpipe_finish(&slot->log);
+    pyd_manager_dump_ended(group, slot, now_us);
+    pyd_manager_report_ended(group, slot, cause, detail, repeated, now_us);
+    pyd_manager_limits_ended(group, slot, now_us);
+    atomic_store(&slot->shared->told_epoch, slot->epoch);
+}
+
+/* An earlier manager knew why the worker ended, told the children, and ended before it had logged it. */
+static void tell_left_end(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    const struct pyd_board_slot *shared = slot->shared;
+    uint32_t cause = atomic_load(&shared->ended_cause), must_go = atomic_load(&shared->must_go);
+
+    if (slot->state != PYD_SLOT_DEAD || slot->epoch == 0 || atomic_load(&shared->ended_epoch) != slot->epoch ||
+        atomic_load(&shared->told_epoch) == slot->epoch)
+        return;
+    slot->adopted = 1;
+    slot->number = atomic_load(&shared->number);
+    slot->pid = (pid_t)atomic_load(&shared->ended_pid);
+    slot->started_us = past(atomic_load(&shared->started_us), now_us);
+    slot->ready_us = atomic_load(&shared->ready_us);
+    slot->must_go = must_go < PYD_CAUSE_UNKNOWN ? (enum pyd_cause)must_go : PYD_CAUSE_NONE;
+    slot->successor_pid = PYD_MANAGER_SOMEBODY;
+    pyd_logpipe_name_writer(&slot->log, group->name, slot->pid);
+    tell_end(group, slot, cause < PYD_CAUSE_UNKNOWN ? (enum pyd_cause)cause : PYD_CAUSE_UNKNOWN,
+             atomic_load(&shared->ended_detail), 0, past(atomic_load(&shared->state_since_us), now_us));
+    slot->pid = slot->successor_pid = 0;
+    slot->must_go = PYD_CAUSE_NONE;
+}
+
+/* What its manager had decided, and said, before it ended itself. */
+static void inherit(struct pyd_manager_slot *slot, int64_t now_us)
+{
+    enum pyd_cause must_go = (enum pyd_cause)atomic_load(&slot->shared->must_go);
+    uint32_t killed_for = atomic_load(&slot->shared->killed_for);
+
+    slot->retired = slot->state == PYD_SLOT_STOPPING || slot->state == PYD_SLOT_RETIRING;
+    if (slot->retired)
+        slot->successor_pid = PYD_MANAGER_SOMEBODY;
+    /* Whether one that is idle goes is decided anew. */
+    if (pyd_limit_is_more_urgent(must_go, slot->retired ? PYD_CAUSE_NONE : PYD_CAUSE_INACTIVE)) {
+        slot->must_go = must_go;
+        slot->gone_since_us = now_us;
+        slot->doomed = must_go == PYD_CAUSE_DEADLOCK || must_go == PYD_CAUSE_MEMORY_HARD;
+        slot->said_stop = slot->cried_stop = pyd_cause_is_limit(must_go) != 0;
+    }
+    if (slot->state == PYD_SLOT_STOPPING && killed_for > PYD_CAUSE_NONE && killed_for < PYD_CAUSE_UNKNOWN) {
+        slot->killed = 1;
+        slot->killed_for = (enum pyd_cause)killed_for;
+        slot->kill_by_us = now_us + PYD_MANAGER_DUMP_MAX_US;
+    }
+    slot->told = slot->state == PYD_SLOT_STOPPING &&
+                 (!slot->killed || slot->killed_for == PYD_CAUSE_SHUTDOWN_TIMEOUT);
+}
+
 void pyd_manager_slot_adopt(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
 {
     const struct pyd_board_slot *shared = slot->shared;
@@ -66,30 +161,35 @@ void pyd_manager_slot_adopt(struct pyd_manager_group *group, struct pyd_manager_
 
     slot->state = state == PYD_SLOT_EMPTY ? PYD_SLOT_EMPTY : PYD_SLOT_DEAD;
     slot->since_us = now_us;
-    if (state == PYD_SLOT_EMPTY || state >= PYD_SLOT_DEAD)
+    if (state == PYD_SLOT_EMPTY || state >= PYD_SLOT_DEAD) {
+        tell_left_end(group, slot, now_us);
         return;
+    }
     slot->adopted = 1;
     slot->state = (enum pyd_slot_state)state;
     slot->number = atomic_load(&shared->number);
     slot->pid = atomic_load(&shared->pid);
     slot->pid_start = atomic_load(&shared->pid_start);
     pyd_logpipe_name_writer(&slot->log, group->name, slot->pid);
+    reset_limits(slot, now_us);
+    draw_luck(slot);
     slot->started_us = past(atomic_load(&shared->started_us), now_us);
     slot->since_us = past(atomic_load(&shared->state_since_us), now_us);
-    if (state != PYD_SLOT_STARTING)
+    if (state != PYD_SLOT_STARTING && (state != PYD_SLOT_STOPPING || atomic_load(&shared->ready_us) != 0))
         slot->ready_us = past(atomic_load(&shared->ready_us), now_us);
-    slot->told = state == PYD_SLOT_STOPPING;
-    slot->retired = state == PYD_SLOT_STOPPING || state == PYD_SLOT_RETIRING;
+    inherit(slot, now_us);
     /* Before it is looked at: whoever is found to be the worker then is who has been opened here. */
     slot->pidfd = slot->pid > 1 ? pyd_proc_watch(slot->pid) : -1;
     if (slot->pid > 0 && pyd_proc_is_worker(slot->pid, slot->pid_start, group->spec.uid, group->worker_fd)) {
         if (slot->told) /* perhaps it was not, as its manager died */
             pyd_proc_signal(slot->pid, slot->pidfd, SIGTERM);
+        if (slot->killed) /* or it would be no more: the dump it has to wait for has not been logged */
+            pyd_manager_dump_ask(group, slot, PYD_DUMP_WHY_KILL, 0, now_us);
         pyd_log(PYD_LOG_NOTICE, (int)group->index,
-                "mod_pydaemon (pid=%d): Worker %u of '%s' was started by an earlier manager: it serves until it is "
-                "replaced.",
-                (int)slot->pid, slot->number, group->name);
+                "mod_pydaemon (pid=%d): Worker %u of '%s' was started by an earlier manager: %s.", (int)slot->pid,
+                slot->number, group->name, slot->retired ? "it was to go already" : "it serves until it is replaced");
     } else if (slot->pid > 0) {
+        slot->signalled_us = slot->killed ? now_us : 0; /* by its manager, as it had meant to */
         pyd_manager_slot_ended(group, slot, NULL, now_us);
     } else {
         set_state(slot, PYD_SLOT_DEAD, now_us); /* the earlier manager died before it could fork */
@@ -251,8 +351,8 @@ void pyd_manager_slot_start(struct pyd_manager_group *group, struct pyd_manager_
     pyd_sweep_slot_renew(group->board, group->index, slot->index);
     slot->epoch = slot->epoch == UINT32_MAX ? 1 : slot->epoch + 1;
     slot->number = choose_number(group);
-    slot->adopted = slot->told = slot->left = slot->retired = slot->killed = 0;
-    slot->killed_for = PYD_CAUSE_NONE;
+    slot->adopted = slot->told = slot->left = slot->retired = 0;
+    reset_limits(slot, now_us);
     slot->started_us = now_us;
     slot->ready_us = 0;
     atomic_store(&shared->pid, 0);
@@ -273,6 +373,7 @@ void pyd_manager_slot_start(struct pyd_manager_group *group, struct pyd_manager_
         return;
     }
     slot->pid_start = pyd_process_start_time(slot->pid);
+    draw_luck(slot);
     pyd_logpipe_name_writer(&slot->log, group->name, slot->pid);
     atomic_store(&shared->pid_start, slot->pid_start);
     atomic_store(&shared->pid, (int32_t)slot->pid);
@@ -281,19 +382,53 @@ void pyd_manager_slot_start(struct pyd_manager_group *group, struct pyd_manager_
 
 void pyd_manager_slot_ready(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
 {
-    slot->ready_us = now_us;
+    slot->ready_us = slot->active_us = now_us;
     atomic_store(&slot->shared->ready_us, now_us);
     set_state(slot, PYD_SLOT_READY, now_us);
     pyd_queue_wake(group->board, group->index, group->threads);
     pyd_manager_report_ready(group, slot);
+    pyd_manager_limits_succeed(group, slot, now_us);
+}
+
+/* Successors are given to those that have waited for one longest; but who is in a hurry goes first. */
+static void take_successor(struct pyd_manager_group *group, struct pyd_manager_slot *slot)
+{
+    for (uint32_t i = 0; slot->successor_pid == 0 && i < group->slot_count; i++) {
+        struct pyd_manager_slot *other = &group->slots[i];
+
+        if (other->state != PYD_SLOT_READY || other->successor_pid == 0)
+            continue;
+        slot->successor_pid = other->successor_pid;
+        slot->successor_us = other->successor_us;
+        other->successor_pid = 0;
+        other->successor_us = 0;
+    }
 }
 
 void pyd_manager_slot_retire(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
 {
     slot->retired = 1;
     set_state(slot, PYD_SLOT_RETIRING, now_us);
+    if (slot->must_go != PYD_CAUSE_INACTIVE && !slot->sick) {
+        take_successor(group, slot);
+        if (slot->successor_pid == 0)
+            slot->successor_pid = PYD_MANAGER_SOMEBODY;
+    }
     pyd_log(PYD_LOG_INFO, (int)group->index, "mod_pydaemon (pid=%d): Retiring worker %u of '%s'.", (int)slot->pid,
             slot->number, group->name);
+}
+
+/* A timeout says so long before the worker is told, for its successor is started first. What was said by the way before
+ * something went wrong is said again: at the default LogLevel nobody has seen it. */
+void pyd_manager_slot_say_stop(const struct pyd_manager_group *group, struct pyd_manager_slot *slot)
+{
+    int is_error = pyd_cause_is_limit(slot->must_go);
+
+    if (slot->cried_stop || (slot->said_stop && !is_error))
+        return;
+    slot->said_stop = 1;
+    slot->cried_stop = is_error != 0;
+    pyd_manager_report_stop(group, slot, is_error);
 }
 
 void pyd_manager_slot_stop(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
@@ -306,8 +441,7 @@ void pyd_manager_slot_stop(struct pyd_manager_group *group, struct pyd_manager_s
     /* While it starts it may not look at its control socket yet; an adopted one's is gone. */
     if (slot->control_fd < 0 || send(slot->control_fd, &stop, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 || is_starting)
         pyd_proc_signal(slot->pid, slot->pidfd, SIGTERM);
-    pyd_log(PYD_LOG_INFO, (int)group->index, "mod_pydaemon (pid=%d): Shutdown requested '%s', worker %u.",
-            (int)slot->pid, group->name, slot->number);
+    pyd_manager_slot_say_stop(group, slot);
 }
 
 void pyd_manager_slot_hang_up(struct pyd_manager_slot *slot)
@@ -344,6 +478,17 @@ static int is_failed_start(struct pyd_manager_group *group, const struct pyd_man
     return !pyd_backoff_forgive(&group->backoff, now_us);
 }
 
+/* Decided once, as soon as its end is certain: its successor, which is not to be started at once then, would count as
+ * started together with it. */
+static int judge(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    if (slot->judged)
+        return 0;
+    slot->judged = 1;
+    slot->failed = is_failed_start(group, slot, now_us) != 0;
+    return slot->failed;
+}
+
 void pyd_manager_slot_leave(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
 {
     slot->left = 1;
@@ -352,8 +497,7 @@ void pyd_manager_slot_leave(struct pyd_manager_group *group, struct pyd_manager_
     pyd_log(PYD_LOG_NOTICE, (int)group->index,
             "mod_pydaemon (pid=%d): Worker %u of '%s' is stopping by itself (has it been sent a SIGTERM?).",
             (int)slot->pid, slot->number, group->name);
-    /* Known now: its successor, which is not to be started at once then, would count as started together with it. */
-    if (is_failed_start(group, slot, now_us))
+    if (judge(group, slot, now_us))
         pyd_manager_group_failed(group, slot->started_us, now_us);
 }
 
@@ -362,12 +506,65 @@ void pyd_manager_slot_kill(struct pyd_manager_group *group, struct pyd_manager_s
 {
     slot->killed = 1;
     slot->killed_for = cause;
-    pyd_manager_report_kill(group, slot, now_us);
-    pyd_proc_signal(slot->pid, slot->pidfd, SIGKILL);
+    slot->kill_by_us = now_us + PYD_MANAGER_DUMP_MAX_US;
+    if (cause == PYD_CAUSE_STARTUP_TIMEOUT || cause == PYD_CAUSE_SHUTDOWN_TIMEOUT)
+        pyd_manager_report_kill(group, slot, now_us);
+    if (cause != PYD_CAUSE_STARTUP_TIMEOUT)
+        pyd_manager_slot_say_stop(group, slot);
+    /* All that has been said so far need not be said again, should this manager end before the dump is there. */
+    atomic_store(&slot->shared->killed_for, (uint32_t)cause);
     if (slot->state != PYD_SLOT_STOPPING)
         set_state(slot, PYD_SLOT_STOPPING, now_us);
-    if (cause == PYD_CAUSE_STARTUP_TIMEOUT) /* known now, not only when the process is gone */
+    pyd_manager_dump_ask(group, slot, PYD_DUMP_WHY_KILL, 0, now_us);
+    if (group->ending)
+        pyd_manager_slot_hurry(slot, now_us);
+    if (judge(group, slot, now_us))
         pyd_manager_group_failed(group, slot->started_us, now_us);
+}
+
+void pyd_manager_slot_hurry(struct pyd_manager_slot *slot, int64_t now_us)
+{
+    int64_t by_us = now_us + LAST_DUMP_US;
+
+    if (slot->kill_by_us > by_us)
+        slot->kill_by_us = by_us;
+    if (slot->dump.latest_us > by_us) /* what can be had without the worker is logged all the same */
+        slot->dump.latest_us = by_us;
+}
+
+/*
+ * Half of its time to stop is over, and requests run on: with the next quarter the worker leaves them to their fate,
+ * and ends by itself (src/worker/pyd_worker.c). Where they hang is worth knowing; of late ones it has been told. When
+ * httpd itself stops that is nobody's fault.
+ */
+static int64_t dump_last_requests(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    int64_t at_us = slot->since_us + group->spec.shutdown_timeout_us / 2;
+
+    if (slot->state != PYD_SLOT_STOPPING || slot->killed || slot->said_requests || group->ending)
+        return INT64_MAX;
+    if (now_us < at_us)
+        return at_us;
+    slot->said_requests = 1;
+    if (pyd_claim_unfinished(group->board, group->index, slot->index) > 0)
+        pyd_manager_dump_ask(group, slot, PYD_DUMP_WHY_KILL, 0, now_us);
+    return INT64_MAX;
+}
+
+int64_t pyd_manager_slot_watch(struct pyd_manager_group *group, struct pyd_manager_slot *slot, int64_t now_us)
+{
+    int64_t next_us = dump_last_requests(group, slot, now_us), dump_us;
+
+    dump_us = pyd_manager_dump_check(group, slot, now_us);
+    if (dump_us < next_us)
+        next_us = dump_us;
+    if (!slot->killed || slot->signalled_us != 0)
+        return next_us;
+    if (pyd_manager_dump_pending(slot) && now_us < slot->kill_by_us)
+        return next_us < slot->kill_by_us ? next_us : slot->kill_by_us;
+    slot->signalled_us = now_us;
+    pyd_proc_signal(slot->pid, slot->pidfd, SIGKILL);
+    return next_us;
 }
 
 void pyd_manager_slot_free(struct pyd_manager_slot *slot, int64_t now_us)
@@ -384,11 +581,14 @@ static enum pyd_cause find_cause(struct pyd_manager_group *group, const struct p
                           /* Its last word may have come just before its end, and not been seen. */
                           .left = slot->left || pyd_manager_slot_says(group, slot) == PYD_WORKER_STOPPING,
                           .retired = slot->retired,
-                          .killed_for = slot->killed_for};
+                          .killed = slot->killed,
+                          /* What httpd's end has overtaken is not the reason. */
+                          .must_go = slot->retired || slot->killed || !group->ending ? slot->must_go : PYD_CAUSE_NONE,
+                          .killed_for = slot->signalled_us != 0 ? slot->killed_for : PYD_CAUSE_NONE};
 
     if (wait_status) {
         end.wait_status = *wait_status;
-        end.oom = !slot->killed && WIFSIGNALED(*wait_status) && WTERMSIG(*wait_status) == SIGKILL &&
+        end.oom = slot->signalled_us == 0 && WIFSIGNALED(*wait_status) && WTERMSIG(*wait_status) == SIGKILL &&
                   pyd_oom_happened(group->oom);
     }
     return pyd_cause_decide(&end, ret_detail);
@@ -412,20 +612,20 @@ void pyd_manager_slot_ended(struct pyd_manager_group *group, struct pyd_manager_
 {
     uint32_t detail;
     enum pyd_cause cause = find_cause(group, slot, wait_status, &detail);
-    int failed = !slot->left && is_failed_start(group, slot, now_us);
-    int repeated = failed && group->backoff.failures > 0 && cause == group->last_cause && detail == group->last_detail;
+    int failed = judge(group, slot, now_us);
+    int repeated = slot->failed && group->backoff.failures > 0 && cause == group->last_cause &&
+                   detail == group->last_detail;
 
     publish_end(slot, cause, detail, now_us);
     pyd_manager_slot_drain(slot);
     pyd_fd_close(&slot->control_fd);
     pyd_fd_close(&slot->pidfd);
-    /* What it said last stands before the line about its end. */
-    pyd_logpipe_finish(&slot->log);
-    pyd_manager_report_ended(group, slot, cause, detail, repeated, now_us);
+    tell_end(group, slot, cause, detail, repeated, now_us);
     slot->pid = 0;
-    if (failed) {
+    if (slot->failed) {
         group->last_cause = cause;
         group->last_detail = detail;
-        pyd_manager_group_failed(group, slot->started_us, now_us);
     }
+    if (failed)
+        pyd_manager_group_failed(group, slot->started_us, now_us);
 }

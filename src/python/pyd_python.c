@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "pyd_app.h"
+#include "pyd_crash.h"
+#include "pyd_exchange.h"
 #include "pyd_forked.h"
 #include "pyd_loader.h"
 #include "pyd_log.h"
@@ -17,6 +19,7 @@
 #include "pyd_manager.h"
 #include "pyd_names.h"
 #include "pyd_path.h"
+#include "pyd_pydump.h"
 #include "pyd_pyerr.h"
 #include "pyd_worker.h"
 #include "pyd_wsgi.h"
@@ -25,6 +28,7 @@
 struct request_thread {
     PyGILState_STATE gil_state;
     PyThreadState *python;
+    struct pyd_pydump_thread dump;
 };
 
 static PyThreadState *main_thread; /* while the main thread does not hold the GIL */
@@ -105,12 +109,27 @@ static int import_threading(void)
     return threading ? 0 : -1;
 }
 
-static int set_up(const struct pyd_spec *spec)
+static int init_modules(const struct pyd_spec *spec)
+{
+    (void)spec;
+    if (pyd_names_init() || pyd_logstream_install() || import_threading() || pyd_forked_init() || pyd_pydump_init())
+        return -1;
+    pyd_crash_init();
+    return 0;
+}
+
+/* Folders of python-path may have .pth files, which run code. */
+static int init_wsgi(const struct pyd_spec *spec)
+{
+    return pyd_path_init(spec) || pyd_wsgi_init(spec) ? -1 : 0;
+}
+
+/* @param init returns 0, or -1 with an exception set */
+static int set_up(const struct pyd_spec *spec, int (*init)(const struct pyd_spec *spec))
 {
     PyObject *exception;
 
-    if (!pyd_names_init() && !pyd_logstream_install() && !import_threading() && !pyd_forked_init() &&
-        !pyd_path_init(spec) && !pyd_wsgi_init(spec))
+    if (!init(spec))
         return 0;
     exception = pyd_pyerr_take();
     pyd_pyerr_report(NULL, exception, PYD_LOGNO(1007) "Python %d.%d cannot be set up for applications:",
@@ -148,7 +167,18 @@ static int python_start(const struct pyd_spec *spec)
     rv = init_interpreter(spec);
     if (rv)
         return rv;
-    rv = set_up(spec);
+    rv = set_up(spec, init_modules);
+    main_thread = PyEval_SaveThread();
+    pyd_logstream_flush();
+    return rv;
+}
+
+static int python_load(const struct pyd_spec *spec)
+{
+    int rv;
+
+    PyEval_RestoreThread(main_thread);
+    rv = set_up(spec, init_wsgi);
     if (!rv)
         rv = load_apps(spec);
     main_thread = PyEval_SaveThread();
@@ -179,6 +209,7 @@ static int python_thread_begin(unsigned number, void **ret_state)
         return ENOMEM;
     thread->gil_state = PyGILState_Ensure();
     name_thread(number);
+    pyd_pydump_thread_add(&thread->dump, number);
     thread->python = PyEval_SaveThread();
     *ret_state = thread;
     return 0;
@@ -189,8 +220,10 @@ static void python_run(void *state, struct pyd_exchange *exchange)
     struct request_thread *thread = state;
 
     PyEval_RestoreThread(thread->python);
-    pyd_wsgi_run(exchange);
-    pyd_forked_check(); /* in a __del__(), say */
+    if (!pyd_exchange_begin(exchange)) {
+        pyd_wsgi_run(exchange);
+        pyd_forked_check(); /* in a __del__(), say */
+    }
     thread->python = PyEval_SaveThread();
     pyd_logstream_flush();
 }
@@ -200,6 +233,7 @@ static void python_thread_end(void *state)
     struct request_thread *thread = state;
 
     PyEval_RestoreThread(thread->python);
+    pyd_pydump_thread_remove(&thread->dump);
     PyGILState_Release(thread->gil_state);
     free(thread);
 }
@@ -233,10 +267,12 @@ static void python_stop(void)
 
 static const struct pyd_app_ops python_ops = {
     .start = python_start,
+    .load = python_load,
     .thread_begin = python_thread_begin,
     .run = python_run,
     .thread_end = python_thread_end,
     .stop = python_stop,
+    .dump = pyd_pydump,
 };
 
 int main(int argc, char **argv)

@@ -53,7 +53,7 @@ PyObject *pyd_wsgi_raise_gone(void);
 
 /* pyd_wsgi.c */
 int pyd_wsgi_init(const struct pyd_spec *spec);
-/** Execute one request. GIL held; leaves no exception set. Ends the exchange. */
+/** Execute one request that has begun. GIL held; leaves no exception set. Ends the exchange. */
 void pyd_wsgi_run(struct pyd_exchange *exchange);
 /** Copy "GET /path" of a request for log lines; cut to size. */
 void pyd_wsgi_describe(const struct pyd_exchange *exchange, char *text, size_t size);

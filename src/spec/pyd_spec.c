@@ -105,6 +105,27 @@ int pyd_spec_set(struct pyd_spec *spec, const char *assignment, char *error, siz
     return rv;
 }
 
+/* A limit that another one always forestalls is a mistake, in one number or in the other. */
+static int validate_order(const struct pyd_spec *spec, char *error, size_t size)
+{
+    char lower[32], upper[32];
+
+    if (spec->memory_limit_bytes && spec->memory_hard_limit_bytes &&
+        spec->memory_hard_limit_bytes < spec->memory_limit_bytes) {
+        pyd_spec_format_size(spec->memory_hard_limit_bytes, lower, sizeof(lower));
+        pyd_spec_format_size(spec->memory_limit_bytes, upper, sizeof(upper));
+        return pyd_spec_fail(error, size, "memory-hard-limit=%s is below memory-limit=%s: workers would be killed "
+                             "before they could be replaced; it must be above it, or off", lower, upper);
+    }
+    if (spec->slow_request_us && spec->request_timeout_us && spec->slow_request_us >= spec->request_timeout_us) {
+        pyd_spec_format_time(spec->slow_request_us, upper, sizeof(upper));
+        pyd_spec_format_time(spec->request_timeout_us, lower, sizeof(lower));
+        return pyd_spec_fail(error, size, "slow-request=%s is not below request-timeout=%s: no request would get that "
+                             "far; it must be below it, or off", upper, lower);
+    }
+    return 0;
+}
+
 int pyd_spec_validate(const struct pyd_spec *spec, char *error, size_t size)
 {
     if ((int64_t)spec->processes * spec->threads > GROUP_THREADS_MAX)
@@ -115,7 +136,7 @@ int pyd_spec_validate(const struct pyd_spec *spec, char *error, size_t size)
     if (spec->open_files && spec->open_files < spec->threads + 64)
         return pyd_spec_fail(error, size, "open-files=%lld is too few for threads=%d: at least %d are needed",
                              (long long)spec->open_files, spec->threads, spec->threads + 64);
-    return 0;
+    return validate_order(spec, error, size);
 }
 
 int pyd_spec_check_name(const char *name, char *error, size_t size)

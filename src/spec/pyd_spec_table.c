@@ -15,6 +15,8 @@
 /* A waiter is one of httpd's threads, so no queue is longer than MaxRequestWorkers. */
 #define QUEUE_MAX 10000
 #define TIME_MAX (1000 * HOUR)
+/* Workers show life once a second. */
+#define DEADLOCK_MIN (2 * SECOND)
 
 static const struct pyd_spec_option OPTIONS[] = {
     {"processes", NULL, PYD_SPEC_COUNT, PYD_SPEC_FLAG_AUTO, FIELD(processes), 1, 1, PROCESSES_MAX, 0, NULL, "1",
@@ -50,14 +52,42 @@ static const struct pyd_spec_option OPTIONS[] = {
     {"display-name", NULL, PYD_SPEC_TEXT, PYD_SPEC_FLAG_GROUP, FIELD(display_name), 0, 0, 0, 0, NULL,
      "(pydaemon:NAME)",
      "Name in `ps`, followed by the worker's number and what it is doing. `%{GROUP}` stands for `(pydaemon:NAME)`."},
+    {"request-timeout", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(request_timeout_us), 60 * SECOND, 1000, TIME_MAX,
+     0, NULL, "60s", "Longest time a request may take once a thread has it; then 504, and its worker is replaced. Time "
+     "in which the worker only waits for the client does not count."},
     {"queue-timeout", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(queue_timeout_us), 45 * SECOND, 1000, TIME_MAX, 0,
      NULL, "45s", "Longest wait of a request for a free thread; then 503 with Retry-After."},
     {"queue-limit", NULL, PYD_SPEC_COUNT, PYD_SPEC_FLAG_OFF, FIELD(queue_limit), 100, 1, QUEUE_MAX, QUEUE_MAX, NULL,
      "100", "Most requests waiting for a free thread; beyond it 503 with Retry-After. `off`: the highest number."},
     {"startup-timeout", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(startup_timeout_us), 60 * SECOND, 1000, TIME_MAX,
      0, NULL, "60s", "From the start of a worker to its applications being imported."},
+    {"deadlock-timeout", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(deadlock_timeout_us), 60 * SECOND,
+     DEADLOCK_MIN, TIME_MAX, 0, NULL, "60s", "How long Python's global lock (GIL) may not be had in a living worker, "
+     "or a worker may show no sign of life; then it is killed and replaced."},
+    {"graceful-timeout", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(graceful_timeout_us), 30 * SECOND, 1000,
+     TIME_MAX, 0, NULL, "30s", "How long a worker that is being replaced may finish its requests. It takes no new "
+     "ones."},
     {"shutdown-timeout", NULL, PYD_SPEC_TIME, 0, FIELD(shutdown_timeout_us), 5 * SECOND, 1000, HOUR, 0, NULL, "5s",
      "How long a worker may take to exit once told to; then SIGKILL. It cannot be off: no worker outlives httpd."},
+    {"inactivity-timeout", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(inactivity_timeout_us), 0, 1000, TIME_MAX, 0,
+     NULL, "off", "Stop workers that have had no request for so long; the next request starts one."},
+    {"maximum-requests", NULL, PYD_SPEC_COUNT, PYD_SPEC_FLAG_OFF, FIELD(maximum_requests), 0, 1, INT32_MAX, 0, NULL,
+     "off", "Replace a worker after so many requests."},
+    {"maximum-requests-jitter", NULL, PYD_SPEC_COUNT, PYD_SPEC_FLAG_OFF, FIELD(maximum_requests_jitter), 10, 0, 50, 0,
+     NULL, "10", "Percent by which maximum-requests differs from worker to worker, so that they do not go together."},
+    {"restart-interval", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(restart_interval_us), 0, 1000, TIME_MAX, 0, NULL,
+     "off", "Replace a worker that is so old."},
+    {"restart-interval-jitter", NULL, PYD_SPEC_COUNT, PYD_SPEC_FLAG_OFF, FIELD(restart_interval_jitter), 10, 0, 50, 0,
+     NULL, "10", "The same for restart-interval."},
+    {"memory-limit", NULL, PYD_SPEC_SIZE, PYD_SPEC_FLAG_OFF, FIELD(memory_limit_bytes), 0, INT64_C(1) << 20, INT64_MAX,
+     0, NULL, "off", "Replace a worker whose private resident memory exceeds this: all but files it has mapped and "
+     "shared memory. The log names the requests under which it grew."},
+    {"memory-hard-limit", NULL, PYD_SPEC_SIZE, PYD_SPEC_FLAG_OFF, FIELD(memory_hard_limit_bytes), 0, INT64_C(1) << 20,
+     INT64_MAX, 0, NULL, "off", "Kill a worker at once that exceeds this."},
+    {"cpu-time-limit", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(cpu_time_limit_us), 0, 1000, TIME_MAX, 0, NULL,
+     "off", "Replace a worker that has used so much CPU time."},
+    {"slow-request", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(slow_request_us), 0, 1000, TIME_MAX, 0, NULL, "off",
+     "Log a request that takes longer, once, with the stack of its thread; it goes on."},
     {"socket-timeout", NULL, PYD_SPEC_TIME, PYD_SPEC_FLAG_OFF, FIELD(socket_timeout_us), 0, 1000, TIME_MAX,
      TIME_MAX, NULL, "httpd's Timeout", "Longest wait for the client when its body is read or the response is sent. "
      "For HTTP/2, httpd's own H2StreamTimeout counts."},
@@ -175,7 +205,7 @@ const char *pyd_spec_option_nearest(const char *key, size_t size)
     return nearest;
 }
 
-static void format_time(int64_t us, char *text, size_t size)
+void pyd_spec_format_time(int64_t us, char *text, size_t size)
 {
     static const struct {
         int64_t us;
@@ -191,7 +221,7 @@ static void format_time(int64_t us, char *text, size_t size)
     snprintf(text, size, "%lldus", (long long)us);
 }
 
-static void format_size(int64_t bytes, char *text, size_t size)
+void pyd_spec_format_size(int64_t bytes, char *text, size_t size)
 {
     static const char UNITS[] = "GMK";
 
@@ -219,14 +249,18 @@ void pyd_spec_option_accepts(const struct pyd_spec_option *option, char *text, s
                  (long long)option->max);
         break;
     case PYD_SPEC_SIZE:
-        format_size(option->min, low, sizeof(low));
-        format_size(option->max, high, sizeof(high));
-        snprintf(kind, sizeof(kind), option->max == INT64_MAX ? "a size in bytes, or as 64K, 16M, 1G"
-                                                              : "a size as 64K, 16M, 1G, from %s to %s", low, high);
+        pyd_spec_format_size(option->min, low, sizeof(low));
+        pyd_spec_format_size(option->max, high, sizeof(high));
+        if (option->max < INT64_MAX)
+            snprintf(kind, sizeof(kind), "a size as 64K, 16M, 1G, from %s to %s", low, high);
+        else if (option->min > 0)
+            snprintf(kind, sizeof(kind), "a size as 64M, 1G, at least %s", low);
+        else
+            snprintf(kind, sizeof(kind), "a size in bytes, or as 64K, 16M, 1G");
         break;
     case PYD_SPEC_TIME:
-        format_time(option->min, low, sizeof(low));
-        format_time(option->max, high, sizeof(high));
+        pyd_spec_format_time(option->min, low, sizeof(low));
+        pyd_spec_format_time(option->max, high, sizeof(high));
         snprintf(kind, sizeof(kind), "a time as 500ms, 30 (seconds), 5m, 1h, from %s to %s", low, high);
         break;
     case PYD_SPEC_OCTAL:

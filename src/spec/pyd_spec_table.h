@@ -50,6 +50,9 @@ const struct pyd_spec_option *pyd_spec_option_find(const char *key, size_t size)
 const char *pyd_spec_option_nearest(const char *key, size_t size);
 /** Say what values the option takes: "a whole number from 1 to 1000, or auto". */
 void pyd_spec_option_accepts(const struct pyd_spec_option *option, char *text, size_t size);
+/** As one writes it, with the largest unit that leaves a whole number: "90s", "64M". */
+void pyd_spec_format_time(int64_t us, char *text, size_t size);
+void pyd_spec_format_size(int64_t bytes, char *text, size_t size);
 
 /* pyd_spec_value.c */
 

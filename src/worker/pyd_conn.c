@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "pyd_clock.h"
 #include "pyd_exchange_core.h"
 #include "pyd_fd.h"
 #include "pyd_log.h"
@@ -122,23 +121,21 @@ static enum pyd_conn_next send_refusal(const struct pyd_conn *conn)
 static enum pyd_conn_next run(struct pyd_conn *conn, struct pyd_lane *lane, const struct pyd_wire_request *request)
 {
     struct pyd_service *service = lane->service;
-    struct pyd_status_request *record = &service->status->request[request->claim];
     struct pyd_exchange exchange;
     int usable;
 
     if (!pyd_service_enter(service))
         return send_refusal(conn);
-    /* Before anything of the application runs: whoever finds this worker dead can tell that it was begun. */
-    if (pyd_status_begin(record, request->seq, pyd_clock_us(), lane->tid)) {
-        pyd_service_leave(service);
-        return send_refusal(conn);
-    }
-    pyd_exchange_init(&exchange, conn, lane, request, record);
+    pyd_exchange_init(&exchange, conn, lane, request);
     service->ops->run(lane->app_state, &exchange);
     /* What the application forked and let come back here (the runtime should have ended it) would be a second worker
      * on the same connections. The pid tells of clone(2), which runs no handlers. */
     if (pyd_exchange_forked() || getpid() != service->pid)
         _exit(PYD_EXIT_OK);
+    if (!exchange.begun) {
+        pyd_service_leave(service);
+        return send_refusal(conn);
+    }
     usable = pyd_exchange_done(&exchange);
     pyd_service_leave(service);
     return usable ? PYD_CONN_WAIT : PYD_CONN_CLOSE;

@@ -30,17 +30,31 @@ int pyd_exchange_forked(void)
 }
 
 void pyd_exchange_init(struct pyd_exchange *exchange, struct pyd_conn *conn, struct pyd_lane *lane,
-                       const struct pyd_wire_request *request, struct pyd_status_request *record)
+                       const struct pyd_wire_request *request)
 {
     memset(exchange, 0, sizeof(*exchange));
     exchange->conn = conn;
     exchange->lane = lane;
     exchange->set = &conn->sets[request->const_id];
     exchange->request = *request;
-    exchange->record = record;
-    exchange->start_us = atomic_load(&record->start_us);
+    exchange->record = &lane->service->status->request[request->claim];
     pyd_buf_clear(&lane->out);
     pyd_buf_clear(&lane->head);
+}
+
+int pyd_exchange_begin(struct pyd_exchange *exchange)
+{
+    struct pyd_service *service = exchange->lane->service;
+    int rv;
+
+    if (atomic_load(&service->stopping)) /* it may have waited for the runtime's lock since pyd_service_enter() */
+        return ESTALE;
+    /* Before the state that makes it count. If it does not come to that nobody reads it. */
+    atomic_store(&exchange->record->memory_bytes, pyd_service_memory(service));
+    exchange->start_us = pyd_clock_us();
+    rv = pyd_status_begin(exchange->record, exchange->request.seq, exchange->start_us, exchange->lane->tid);
+    exchange->begun = !rv;
+    return rv;
 }
 
 const struct pyd_wire_request *pyd_exchange_request(const struct pyd_exchange *exchange)
@@ -77,18 +91,42 @@ int pyd_exchange_is_broken(const struct pyd_exchange *exchange)
     return exchange->broken || pyd_exchange_forked();
 }
 
+/* Once it has ended the record may be another request's. */
+int pyd_exchange_wait_begin(struct pyd_exchange *exchange)
+{
+    if (exchange->waiting_since_us)
+        return 0;
+    exchange->waiting_since_us = pyd_clock_us();
+    if (!exchange->ended)
+        pyd_status_wait(exchange->record, exchange->waiting_since_us);
+    return 1;
+}
+
+void pyd_exchange_wait_end(struct pyd_exchange *exchange, int begun)
+{
+    int64_t now_us;
+
+    if (!begun)
+        return;
+    now_us = pyd_clock_us();
+    exchange->waited_us += now_us - exchange->waiting_since_us;
+    exchange->waiting_since_us = 0;
+    if (!exchange->ended)
+        pyd_status_wait_end(exchange->record, now_us);
+}
+
 int pyd_exchange_wait(struct pyd_exchange *exchange, short events)
 {
     struct pollfd polled = {.fd = exchange->conn->fd, .events = (short)(events | POLLRDHUP)};
-    int64_t since_us = pyd_clock_us();
-    int rv;
+    int rv, begun;
 
     if (pyd_exchange_is_broken(exchange))
         return ECONNRESET;
+    begun = pyd_exchange_wait_begin(exchange);
     do
         rv = poll(&polled, 1, -1);
     while (rv < 0 && errno == EINTR);
-    exchange->waited_us += pyd_clock_us() - since_us;
+    pyd_exchange_wait_end(exchange, begun);
     if (rv < 0)
         return broken(exchange);
     if (polled.revents & events & POLLIN) /* what has come is read, also when it is the last */

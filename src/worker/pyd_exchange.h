@@ -20,6 +20,14 @@
  */
 struct pyd_exchange;
 
+/**
+ * Begin it, before any other call: once the runtime's lock (GIL) is had, and before anything of the application runs.
+ * Until then httpd may take the request back and give it to another worker; from here on whoever finds this worker dead
+ * knows that it was begun. No system call, unless the group has a memory limit (then one that does not wait).
+ * @return 0, or ESTALE: do not execute it, end nothing, return
+ */
+int pyd_exchange_begin(struct pyd_exchange *exchange);
+
 /** The request; pairs of the constant set are in the other call. Valid until the exchange ends. */
 const struct pyd_wire_request *pyd_exchange_request(const struct pyd_exchange *exchange);
 /** Its constant set. The pointer is the same for as long as the same set is used on the connection. */

@@ -22,7 +22,8 @@ struct pyd_exchange {
     struct pyd_wire_request request;
     struct pyd_status_request *record;
     int64_t start_us;
-    int64_t waited_us; /* for the peer */
+    int64_t waited_us;        /* for the peer, in waits that are over */
+    int64_t waiting_since_us; /* of the one that goes on, or 0 */
 
     size_t out_at;   /* bytes of lane->out that are sent */
     size_t count_at; /* in lane->head: where the number of headers goes */
@@ -33,6 +34,7 @@ struct pyd_exchange {
     int body_status;     /* of BODY_FAIL */
     unsigned body_last : 1;
 
+    unsigned begun : 1;       /* the status says so */
     unsigned head_open : 1;   /* HEAD or EARLY begun, not done */
     unsigned head_final : 1;  /* it is a HEAD */
     unsigned head_done : 1;   /* a HEAD is in the output */
@@ -51,10 +53,11 @@ struct pyd_exchange {
 /** Collected output beyond which log lines take the log pipe instead. */
 #define PYD_EXCHANGE_LOG_MAX (256u << 10)
 
-/** Begin: the request has been decoded and its seq begun. */
+/** The request has been decoded; it begins with pyd_exchange_begin(). */
 void pyd_exchange_init(struct pyd_exchange *exchange, struct pyd_conn *conn, struct pyd_lane *lane,
-                       const struct pyd_wire_request *request, struct pyd_status_request *record);
-/** The runtime is back: end what it has not ended, send the rest. @return true if the connection can be used again */
+                       const struct pyd_wire_request *request);
+/** The runtime is back, having begun it: end what it has not ended, send the rest.
+ *  @return true if the connection can be used again */
 int pyd_exchange_done(struct pyd_exchange *exchange);
 
 /** Before the application runs for the first time. @return 0 or an errno */
@@ -63,6 +66,11 @@ int pyd_exchange_watch_forks(void);
 /** The connection is of no use, or another process's: touch neither it nor the status. */
 int pyd_exchange_is_broken(const struct pyd_exchange *exchange);
 
+/** From here on it waits for the peer: the status says so. @return false if it did before: then the end is not the
+ *  caller's to tell */
+int pyd_exchange_wait_begin(struct pyd_exchange *exchange);
+/** @param begun what that returned */
+void pyd_exchange_wait_end(struct pyd_exchange *exchange, int begun);
 /** Wait for events of poll(2) or for the peer to close. @return 0 or ECONNRESET (and broken is set) */
 int pyd_exchange_wait(struct pyd_exchange *exchange, short events);
 /** Take what is left of a BODY frame the application did not read, if it is there and small. @return true if so */

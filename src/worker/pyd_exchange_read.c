@@ -125,6 +125,19 @@ static int read_inline(struct pyd_exchange *exchange, void *data, size_t size, s
     return 0;
 }
 
+/* httpd leaves out of the request's time what passes while it waits for the client, from READ on: so this side has to
+ * be waiting by then. */
+static int ask_body(struct pyd_exchange *exchange, size_t size)
+{
+    int begun = pyd_exchange_wait_begin(exchange);
+    int rv = send_read(exchange, size);
+
+    if (!rv)
+        rv = take_answer(exchange);
+    pyd_exchange_wait_end(exchange, begun);
+    return rv;
+}
+
 int pyd_exchange_read(struct pyd_exchange *exchange, void *data, size_t size, size_t *ret_size, int *ret_status)
 {
     if (exchange->request.flags & PYD_REQUEST_BODY_INLINE)
@@ -152,9 +165,7 @@ int pyd_exchange_read(struct pyd_exchange *exchange, void *data, size_t size, si
             *ret_size = 0;
             return 0;
         }
-        rv = send_read(exchange, size);
-        if (!rv)
-            rv = take_answer(exchange);
+        rv = ask_body(exchange, size);
         if (rv)
             return rv;
     }

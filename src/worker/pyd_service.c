@@ -2,6 +2,8 @@
 #include "pyd_service.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,6 +12,16 @@
 #include "pyd_clock.h"
 #include "pyd_title.h"
 
+/* Opened once: it goes on to tell of this process. Without it the log says less. */
+static void open_memory(struct pyd_service *service)
+{
+    const struct pyd_spec *spec = &service->job.spec;
+
+    service->memory_fd = -1;
+    if (spec->memory_limit_bytes || spec->memory_hard_limit_bytes)
+        service->memory_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
 int pyd_service_init(struct pyd_service *service, const struct pyd_app_ops *ops)
 {
     pthread_condattr_t attr;
@@ -17,6 +29,7 @@ int pyd_service_init(struct pyd_service *service, const struct pyd_app_ops *ops)
 
     service->ops = ops;
     service->pid = getpid();
+    open_memory(service);
     rv = pthread_condattr_init(&attr);
     if (rv)
         return rv;
@@ -27,6 +40,24 @@ int pyd_service_init(struct pyd_service *service, const struct pyd_app_ops *ops)
     if (!rv)
         rv = pthread_mutex_init(&service->lock, NULL);
     return rv;
+}
+
+int64_t pyd_service_memory(const struct pyd_service *service)
+{
+    unsigned long resident, shared;
+    char text[128];
+    ssize_t got;
+
+    if (service->memory_fd < 0)
+        return 0;
+    got = pread(service->memory_fd, text, sizeof(text) - 1, 0);
+    if (got <= 0)
+        return 0;
+    text[got] = '\0';
+    /* proc(5): pages; size, resident, shared */
+    if (sscanf(text, "%*u %lu %lu", &resident, &shared) != 2 || resident <= shared)
+        return 0;
+    return (int64_t)(resident - shared) * sysconf(_SC_PAGESIZE);
 }
 
 int pyd_service_map_status(struct pyd_service *service, int fd)
@@ -52,6 +83,15 @@ int pyd_service_map_status(struct pyd_service *service, int fd)
     service->status_bytes = bytes;
     service->status = status;
     return 0;
+}
+
+void pyd_service_no_file_size_signal(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 void pyd_service_set_state(struct pyd_service *service, enum pyd_worker_state state)

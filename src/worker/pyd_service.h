@@ -23,6 +23,7 @@ struct pyd_service {
     void *status_map;                 /* the group's status file */
     size_t status_bytes;
     struct pyd_status_worker *status; /* this worker's record in it */
+    int memory_fd;                    /* /proc/self/statm, if somebody wants to know what requests cost; or -1 */
     pid_t pid;                        /* this worker, not a process that the application has forked */
 
     _Atomic int stopping;
@@ -53,6 +54,13 @@ struct pyd_lane {
 int pyd_service_init(struct pyd_service *service, const struct pyd_app_ops *ops);
 /** Map the status file and make this worker's record new: nothing runs, epoch of the job. @return 0 or an errno */
 int pyd_service_map_status(struct pyd_service *service, int fd);
+
+/** Private resident memory by now, in bytes; 0 if the group has no limit of it: then this is no system call. */
+int64_t pyd_service_memory(const struct pyd_service *service);
+
+/** The calling thread, which is ours, gets no SIGXFSZ: a dump that exceeds RLIMIT_FSIZE fails, whatever the application
+ *  makes of that signal. */
+void pyd_service_no_file_size_signal(void);
 
 /** Say in the status how far the worker is. */
 void pyd_service_set_state(struct pyd_service *service, enum pyd_worker_state state);

@@ -17,6 +17,7 @@
 #include "pyd_fd.h"
 #include "pyd_log.h"
 #include "pyd_manager.h"
+#include "pyd_stacks.h"
 
 /* What the main thread's stack may grow to where there is no limit. */
 #define STACK_BYTES (8u << 20)
@@ -153,6 +154,7 @@ static void *run_lane(void *baton)
     snprintf(name, sizeof(name), "pydaemon-%u", lane->number);
     pthread_setname_np(pthread_self(), name);
     lane->tid = (pid_t)syscall(SYS_gettid);
+    pyd_stacks_alternate(); /* without it only the trace of a stack overflow is missing */
     rv = service->ops->thread_begin(lane->number, &lane->app_state);
     report(threads, &threads->begun, rv);
     if (!rv) {

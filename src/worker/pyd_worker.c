@@ -17,11 +17,16 @@
 #include "pyd_logline.h"
 #include "pyd_manager.h"
 #include "pyd_service.h"
+#include "pyd_stacks.h"
 #include "pyd_threads.h"
 #include "pyd_title.h"
+#include "pyd_watch.h"
 
 /* For the life of the process: threads that hang use it until the end. */
 static struct pyd_service service;
+
+/* Private to this process, which writes there with its last breath. */
+static int crash_fd = -1;
 
 static void write_log_line(void *baton, enum pyd_log_level level, int group, const char *message)
 {
@@ -59,11 +64,54 @@ static void protect_memory(const struct pyd_worker_job *job)
     prctl(PR_SET_DUMPABLE, job->spec.core_bytes > 0 ? 1 : 0);
 }
 
+int pyd_worker_crash_fd(void)
+{
+    return crash_fd;
+}
+
+/* A copy of the descriptor would share its offset with the other workers of the group, and be their place. */
+static int open_crash(int status_fd)
+{
+    const struct pyd_worker_job *job = &service.job;
+    int64_t area = pyd_area_offset(job->slots, job->threads, job->slot);
+    int rv = pyd_area_open(status_fd, area, job->epoch);
+    char path[32];
+    int fd;
+
+    if (rv)
+        return rv;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", status_fd);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    if (lseek(fd, (off_t)(area + PYD_AREA_CRASH_AT), SEEK_SET) < 0) {
+        rv = errno;
+        pyd_fd_close(&fd);
+        return rv;
+    }
+    crash_fd = fd;
+    return 0;
+}
+
+/* What tells of a worker that hangs or dies. */
+static int prepare_dumps(int status_fd)
+{
+    int rv = open_crash(status_fd);
+
+    if (rv)
+        pyd_log(PYD_LOG_WARNING, (int)service.job.group,
+                PYD_LOGNO(0817) "If worker %u of '%s' crashes, its stack will not be in the log: "
+                "its part of the status file cannot be used: %s.",
+                service.job.number, service.job.spec.name, strerror(rv));
+    rv = pyd_stacks_init();
+    return rv ? rv : pyd_watch_init(&service, status_fd);
+}
+
 /* Returns 0 or the exit status. */
 static int prepare(const struct pyd_app_ops *ops)
 {
     char error[256] = "";
-    int job_fd = PYD_WORKER_FD_JOB, status_fd = PYD_WORKER_FD_STATUS;
+    int job_fd = PYD_WORKER_FD_JOB;
     int rv = pyd_worker_job_read(job_fd, &service.job, error, sizeof(error));
 
     if (rv) {
@@ -78,14 +126,15 @@ static int prepare(const struct pyd_app_ops *ops)
     if (!rv)
         rv = pyd_exchange_watch_forks();
     if (!rv)
-        rv = pyd_service_map_status(&service, status_fd);
+        rv = pyd_service_map_status(&service, PYD_WORKER_FD_STATUS);
     if (rv) {
         pyd_log(PYD_LOG_CRIT, (int)service.job.group, PYD_LOGNO(0802) "The worker cannot use its status file: %s.",
                 strerror(rv));
         return rv == EINVAL ? PYD_EXIT_JOB : PYD_EXIT_SYSTEM;
     }
-    pyd_fd_close(&status_fd);
-    rv = pyd_keeper_start(&service, PYD_WORKER_FD_CONTROL, PYD_WORKER_FD_LIFELINE, PYD_WORKER_FD_LOCK);
+    rv = prepare_dumps(PYD_WORKER_FD_STATUS);
+    if (!rv)
+        rv = pyd_keeper_start(&service, PYD_WORKER_FD_CONTROL, PYD_WORKER_FD_LIFELINE, PYD_WORKER_FD_LOCK);
     if (rv) {
         pyd_log(PYD_LOG_CRIT, (int)service.job.group, PYD_LOGNO(0803) "The worker cannot start a thread: %s.",
                 strerror(rv));
@@ -135,6 +184,18 @@ static int serve(void)
     return PYD_EXIT_OK;
 }
 
+static int start_watch(void)
+{
+    int rv = pyd_watch_start();
+
+    if (!rv)
+        return 0;
+    pyd_log(PYD_LOG_CRIT, (int)service.job.group,
+            PYD_LOGNO(0818) "Worker %u of '%s' cannot start its watch thread: %s.", service.job.number,
+            service.job.spec.name, strerror(rv));
+    return PYD_EXIT_SYSTEM;
+}
+
 int pyd_worker_main(int argc, char **argv, const struct pyd_app_ops *ops)
 {
     sigset_t none;
@@ -152,7 +213,11 @@ int pyd_worker_main(int argc, char **argv, const struct pyd_app_ops *ops)
         return rv;
     enter_state(PYD_WORKER_IMPORTING, "importing");
     rv = ops->start(&service.job.spec);
-    if (rv || pyd_exchange_forked()) /* a copy of this process that came out of the import serves nothing */
+    if (!rv && !pyd_exchange_forked()) /* so that an import that hangs can be told of */
+        rv = start_watch();
+    if (!rv && !pyd_exchange_forked())
+        rv = ops->load(&service.job.spec);
+    if (rv || pyd_exchange_forked()) /* a copy of this process that came out of either serves nothing */
         return rv;
     pyd_keeper_catch_signals();
     if (atomic_load(&service.stopping))

@@ -11,4 +11,8 @@
  */
 int pyd_worker_main(int argc, char **argv, const struct pyd_app_ops *ops);
 
+/** For ops->start(): where a crash is to be described: a descriptor of its own, positioned in the slot's area. A
+ *  process that the application forks has it, too, and must not write there. -1: none; that has been logged */
+int pyd_worker_crash_fd(void);
+
 #endif

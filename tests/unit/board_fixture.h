@@ -58,6 +58,34 @@ static inline struct pyd_status_request *fixture_request(struct pyd_board *board
     return &pyd_board_status(board, claim->group, claim->slot)->request[claim->claim];
 }
 
+static inline struct pyd_claim_ref fixture_claim(struct pyd_board *board)
+{
+    struct pyd_claim_ref claim = {.slot = NO_SLOT};
+
+    assert_int_equal(pyd_claim_try(board, 0, SELF, NO_SLOT, &claim), 0);
+    return claim;
+}
+
+/* Claimed and described at start_us. */
+static inline struct pyd_claim_ref fixture_described(struct pyd_board *board, int64_t start_us)
+{
+    struct pyd_claim_ref claim = fixture_claim(board);
+    struct pyd_claim_purpose purpose = {.method = "GET", .uri = "/a?b", .client = "192.0.2.1", .request_id = "WxYz"};
+
+    pyd_claim_describe(board, &claim, &purpose, start_us);
+    return claim;
+}
+
+/* ... and the worker executes it. */
+static inline struct pyd_claim_ref fixture_running(struct pyd_board *board, int64_t start_us)
+{
+    struct pyd_claim_ref claim = fixture_described(board, start_us);
+
+    assert_int_equal(pyd_status_begin(&pyd_board_status(board, 0, claim.slot)->request[claim.claim], claim.seq,
+                                      start_us, 77), 0);
+    return claim;
+}
+
 static inline uint32_t fixture_owner(struct pyd_board *board, const struct pyd_claim_ref *claim)
 {
     return atomic_load(&pyd_board_owners(board, claim->group, claim->slot)[claim->claim]);

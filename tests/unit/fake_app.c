@@ -8,13 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "pyd_dump.h"
 #include "pyd_exchange.h"
 #include "pyd_log.h"
+#include "pyd_stacks.h"
+#include "pyd_worker.h"
 
 struct fake_app_shared *fake_app_shared;
 int fake_app_gate[2] = {-1, -1}, fake_app_events[2] = {-1, -1};
@@ -193,6 +198,19 @@ static void do_chatter(struct pyd_exchange *exchange, long number)
     answer(exchange, "chattered");
 }
 
+/* number lines, which are not sent before the end; no body. */
+static void do_mutter(struct pyd_exchange *exchange, long number)
+{
+    char line[1024];
+
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    for (long i = 0; i < number; i++)
+        pyd_exchange_log(exchange, PYD_LOG_WARNING, line, sizeof(line));
+    begin(exchange);
+    pyd_exchange_end(exchange, 0);
+}
+
 static void do_nothing(struct pyd_exchange *exchange, long number)
 {
     if (number)
@@ -308,6 +326,126 @@ static void do_fork_back(struct pyd_exchange *exchange, long number)
     answer(exchange, text);
 }
 
+/* ---- What dumps are made of ---- */
+
+static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Nobody else gets the lock until the gate is opened. */
+static void do_deadlock(struct pyd_exchange *exchange, long number)
+{
+    (void)number;
+    pthread_mutex_lock(&fake_lock);
+    say('l');
+    wait_at_gate();
+    pthread_mutex_unlock(&fake_lock);
+    answer(exchange, "unlocked");
+}
+
+void fake_app_spin(void); /* not static: its name is looked for in a stack */
+void fake_app_spin(void)
+{
+    while (!atomic_load(&fake_app_shared->release)) {
+    }
+}
+
+/* With the lock (number 1) or without. */
+static void do_spin(struct pyd_exchange *exchange, long number)
+{
+    if (number)
+        pthread_mutex_lock(&fake_lock);
+    say('s');
+    fake_app_spin();
+    if (number)
+        pthread_mutex_unlock(&fake_lock);
+    answer(exchange, "spun");
+}
+
+/* No signal reaches this thread. */
+static void do_block(struct pyd_exchange *exchange, long number)
+{
+    sigset_t all, before;
+
+    (void)number;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    say('b');
+    wait_at_gate();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    answer(exchange, "unblocked");
+}
+
+/* A process forked by the application has no part in dumps. */
+static void do_fork_dump(struct pyd_exchange *exchange, long number)
+{
+    pid_t pid = fork();
+    int status;
+
+    (void)number;
+    if (!pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        kill(getpid(), PYD_STACKS_SIGNAL); /* is of no effect */
+        kill(getpid(), SIGUSR2);
+        _exit(0);
+    }
+    status = wait_status(pid);
+    answer(exchange, WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR2 ? "child ended by it" : "child went on");
+}
+
+/* An application that closes what is not its own, and opens a file of its own in its place: number. */
+static void do_close(struct pyd_exchange *exchange, long number)
+{
+    int fd = memfd_create("own", MFD_CLOEXEC);
+
+    dup2(fd, (int)number);
+    close(fd);
+    answer(exchange, "closed");
+}
+
+static void do_file_size(struct pyd_exchange *exchange, long number)
+{
+    struct rlimit limit;
+
+    (void)number;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = 0;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGXFSZ, SIG_DFL);
+    answer(exchange, "limited");
+}
+
+static void do_crash(struct pyd_exchange *exchange, long number)
+{
+    (void)exchange, (void)number;
+    if (write(pyd_worker_crash_fd(), "crashed\n", 8) == 8)
+        raise(SIGKILL);
+}
+
+static void write_fake_stack(int number)
+{
+    static const char text[] = "Stack (most recent call first):\n  File \"fake_app.py\", line 12 in fake_frame\n";
+    ssize_t written = write(pyd_stacks_fd(), text, sizeof(text) - 1);
+
+    (void)number, (void)written;
+}
+
+static void dump(struct pyd_dump_writer *writer, pid_t tid, void (*had)(void))
+{
+    pthread_mutex_lock(&fake_lock);
+    had();
+    if (writer) {
+        pyd_dump_thread(writer, tid ? tid : getpid(), PYD_DUMP_HOLDS_GIL, "main");
+        pyd_dump_frame(writer, "fake_app.py", 7, "locked_frame", "pass");
+        atomic_fetch_add(&fake_app_shared->dumped, 1);
+        if (atomic_exchange(&fake_app_shared->dump_hangs, 0)) {
+            say('h');
+            wait_at_gate();
+        }
+    }
+    pthread_mutex_unlock(&fake_lock);
+}
+
+/* ---- Other things ---- */
+
 static void free_const(void *data)
 {
     atomic_fetch_add(&fake_app_shared->const_freed, 1);
@@ -348,8 +486,21 @@ static const struct {
     {"die", do_die},     {"exit", do_exit},       {"stream", do_stream},   {"drip", do_drip},
     {"log", do_log},     {"chatter", do_chatter}, {"nothing", do_nothing}, {"fail", do_fail},
     {"early", do_early}, {"fork", do_fork},       {"count", do_count},     {"linger", do_linger},
-    {"huge-head", do_huge_head}, {"fork-back", do_fork_back},
+    {"huge-head", do_huge_head}, {"fork-back", do_fork_back}, {"deadlock", do_deadlock}, {"spin", do_spin},
+    {"block", do_block}, {"fork-dump", do_fork_dump}, {"close", do_close},
+    {"crash", do_crash}, {"mutter", do_mutter}, {"file-size", do_file_size},
 };
+
+/* As a runtime does it that executes under its lock. */
+static int begin_with_lock(struct pyd_exchange *exchange)
+{
+    int rv;
+
+    pthread_mutex_lock(&fake_lock);
+    rv = pyd_exchange_begin(exchange);
+    pthread_mutex_unlock(&fake_lock);
+    return rv;
+}
 
 static void run(void *state, struct pyd_exchange *exchange)
 {
@@ -360,6 +511,8 @@ static void run(void *state, struct pyd_exchange *exchange)
 
     if (*(char *)state != 's')
         abort();
+    if (begin_with_lock(exchange))
+        return;
     for (uint32_t i = 0; i < pyd_exchange_request(exchange)->pair_count && i < 2; i++)
         value = pyd_wire_read_pair(&pairs).value;
     snprintf(text, sizeof(text), "%.*s", (int)(value.size < 60 ? value.size : 60), value.data);
@@ -419,10 +572,30 @@ static int start(const struct pyd_spec *spec)
     if (atomic_load(&fake_app_shared->start_forks))
         fork_in_start();
     atomic_store(&fake_app_shared->started, spec->threads);
+    atomic_store(&fake_app_shared->crash_fd, pyd_worker_crash_fd() + 1);
+    signal(PYD_STACKS_SIGNAL, write_fake_stack);
+    if (pyd_stacks_set_language(NULL))
+        abort();
     if (atomic_load(&fake_app_shared->catch_term))
-        signal(SIGTERM, ignore);
-    if (atomic_load(&fake_app_shared->start_hangs))
+        signal(SIGTERM, ignore), signal(SIGUSR2, ignore);
+    if (atomic_load(&fake_app_shared->start_hangs)) {
+        say('i');
         wait_at_gate();
+    }
+    return 0;
+}
+
+static int load(const struct pyd_spec *spec)
+{
+    (void)spec;
+    if (atomic_load(&fake_app_shared->load_hangs) == 2)
+        pthread_mutex_lock(&fake_lock);
+    if (atomic_load(&fake_app_shared->load_hangs)) {
+        say('i');
+        wait_at_gate();
+    }
+    if (atomic_load(&fake_app_shared->load_hangs) == 2)
+        pthread_mutex_unlock(&fake_lock);
     return atomic_load(&fake_app_shared->start_status);
 }
 
@@ -430,6 +603,7 @@ static int thread_begin(unsigned number, void **ret_state)
 {
     static char state[] = "s";
     pthread_attr_t attr;
+    stack_t alternate;
     size_t stack = 0;
 
     if (!pthread_getattr_np(pthread_self(), &attr)) {
@@ -437,6 +611,7 @@ static int thread_begin(unsigned number, void **ret_state)
         pthread_attr_destroy(&attr);
     }
     atomic_store(&fake_app_shared->stack, (int64_t)stack);
+    atomic_store(&fake_app_shared->alternate, !sigaltstack(NULL, &alternate) && !(alternate.ss_flags & SS_DISABLE));
     if ((int)number == atomic_load(&fake_app_shared->refuse_thread))
         return ENOMEM;
     atomic_fetch_add(&fake_app_shared->begun, 1);
@@ -459,4 +634,4 @@ static void stop(void)
         pause();
 }
 
-const struct pyd_app_ops fake_app_ops = {start, thread_begin, run, thread_end, stop};
+const struct pyd_app_ops fake_app_ops = {start, load, thread_begin, run, thread_end, stop, dump};

@@ -34,6 +34,9 @@
 #endif
 #endif
 
+/* Of user and group: somebody who is not root. */
+#define NOBODY 65534
+
 /* Far above what a loaded machine needs, and only ever reached by a failing test. */
 #define DEADLINE_MS 30000
 
@@ -100,6 +103,7 @@ static void map_status(struct fake_worker *worker, int fd)
 {
     size_t stride = pyd_status_stride(worker->threads);
 
+    worker->status_fd = fd;
     worker->status_map = mmap(NULL, worker->status_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_true(worker->status_map != MAP_FAILED);
     if (worker->status_bytes >= stride * FAKE_SLOTS)
@@ -107,7 +111,7 @@ static void map_status(struct fake_worker *worker, int fd)
 }
 
 /* Bring the descriptors where the manager puts them. Returns in the child only, which then is the worker. */
-static void become_worker(const int fds[], int log)
+static void become_worker(const int fds[], int log, int is_unprivileged)
 {
     int parked[PYD_WORKER_FD_END], keep[PYD_WORKER_FD_END + 4], kept = 0;
 
@@ -126,6 +130,8 @@ static void become_worker(const int fds[], int log)
     keep[kept++] = fake_app_events[1];
     pyd_fd_close_except(keep, (size_t)kept);
     signal(SIGPIPE, SIG_DFL);
+    if (is_unprivileged && (setgid(NOBODY) || setuid(NOBODY)))
+        _exit(PYD_EXIT_PRIVILEGE);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* as the manager does until the program runs */
     _exit(pyd_worker_main(main_argc, main_argv, &fake_app_ops));
 }
@@ -137,22 +143,36 @@ static void take_lock(int fd, short type)
     assert_int_equal(fcntl(fd, F_SETLK, &lock), 0);
 }
 
+static void leave_crash(int status, const struct fake_setup *setup)
+{
+    int64_t area = pyd_area_offset(FAKE_SLOTS, setup->threads, FAKE_SLOT);
+    size_t bytes = strlen(setup->left);
+
+    assert_int_equal(pyd_area_open(status, area, FAKE_EPOCH - 1), 0);
+    assert_int_equal(pwrite(status, setup->left, bytes, (off_t)(area + PYD_AREA_CRASH_AT)), (ssize_t)bytes);
+}
+
 void fake_worker_start(struct fake_worker *worker, const struct fake_setup *setup)
 {
     int rendezvous[2], control[2], lifeline[2], log[2], status = -1, fds[PYD_WORKER_FD_END];
+    size_t status_bytes;
 
     memset(worker, 0, sizeof(*worker));
     worker->threads = setup->threads;
     worker->status_bytes = setup->status_bytes ? setup->status_bytes : pyd_status_stride(setup->threads) * FAKE_SLOTS;
+    status_bytes = setup->status_bytes ? setup->status_bytes
+                                       : (size_t)pyd_area_offset(FAKE_SLOTS, setup->threads, FAKE_SLOTS);
     reset_app();
     assert_int_equal(pyd_fd_socketpair(SOCK_SEQPACKET, rendezvous), 0);
     assert_int_equal(pyd_fd_socketpair(SOCK_SEQPACKET, control), 0);
     assert_int_equal(pyd_fd_pipe(lifeline), 0);
     assert_int_equal(pyd_fd_pipe(log), 0);
     assert_int_equal(pyd_fd_memory("lock", 1, &worker->lock), 0);
-    assert_int_equal(pyd_fd_memory("status", worker->status_bytes, &status), 0);
+    assert_int_equal(pyd_fd_memory("status", status_bytes, &status), 0);
     take_lock(worker->lock, F_WRLCK);
     map_status(worker, status);
+    if (setup->left)
+        leave_crash(status, setup);
     fds[PYD_WORKER_FD_RENDEZVOUS] = rendezvous[1];
     fds[PYD_WORKER_FD_STATUS] = status;
     fds[PYD_WORKER_FD_CONTROL] = control[1];
@@ -163,9 +183,9 @@ void fake_worker_start(struct fake_worker *worker, const struct fake_setup *setu
     worker->pid = fork();
     assert_true(worker->pid >= 0);
     if (!worker->pid)
-        become_worker(fds, log[1]);
+        become_worker(fds, log[1], setup->is_unprivileged);
     for (int i = PYD_WORKER_FD_RENDEZVOUS; i < PYD_WORKER_FD_END; i++) {
-        if (i != PYD_WORKER_FD_LOCK)
+        if (i != PYD_WORKER_FD_LOCK && i != PYD_WORKER_FD_STATUS)
             close(fds[i]);
     }
     close(log[1]);
@@ -175,14 +195,47 @@ void fake_worker_start(struct fake_worker *worker, const struct fake_setup *setu
     worker->log = log[0];
 }
 
-void fake_worker_wait_look(struct fake_worker *worker)
+static void wait_message(struct fake_worker *worker, char kind)
 {
     char byte;
 
-    wait_for(worker->control, POLLIN);
-    if (recv(worker->control, &byte, 1, 0) != 1)
-        fail_msg("the worker has ended");
-    assert_int_equal(byte, PYD_CONTROL_LOOK);
+    do {
+        wait_for(worker->control, POLLIN);
+        if (recv(worker->control, &byte, 1, 0) != 1)
+            fail_msg("the worker has ended");
+        assert_true(byte == PYD_CONTROL_LOOK || byte == PYD_CONTROL_DUMPED);
+    } while (byte != kind);
+}
+
+void fake_worker_wait_look(struct fake_worker *worker)
+{
+    wait_message(worker, PYD_CONTROL_LOOK);
+}
+
+void fake_worker_ask_dump(struct fake_worker *worker, uint32_t dump, pid_t tid, int no_signals)
+{
+    struct pyd_control_dump message;
+
+    memset(&message, 0, sizeof(message));
+    message.kind = PYD_CONTROL_DUMP;
+    message.no_signals = (char)no_signals;
+    message.dump = dump;
+    message.tid = tid;
+    assert_int_equal(send(worker->control, &message, sizeof(message), MSG_NOSIGNAL), (ssize_t)sizeof(message));
+}
+
+void fake_worker_wait_dump(struct fake_worker *worker, struct fake_dump *ret_dump)
+{
+    wait_message(worker, PYD_CONTROL_DUMPED);
+    assert_int_equal(pyd_area_read(worker->status_fd, pyd_area_offset(FAKE_SLOTS, worker->threads, FAKE_SLOT),
+                                   FAKE_EPOCH, &ret_dump->head, &ret_dump->text),
+                     0);
+}
+
+void fake_dump_done(struct fake_dump *dump)
+{
+    free(dump->text);
+    memset(dump, 0, sizeof(*dump));
 }
 
 void fake_worker_wait_state(struct fake_worker *worker, enum pyd_worker_state state)
@@ -232,6 +285,7 @@ void fake_worker_clean(struct fake_worker *worker)
     pyd_fd_close(&worker->lifeline);
     pyd_fd_close(&worker->lock);
     pyd_fd_close(&worker->log);
+    pyd_fd_close(&worker->status_fd);
     pyd_buf_done(&worker->log_text);
     memset(worker, 0, sizeof(*worker));
     memset(fake_app_shared, 0, sizeof(*fake_app_shared));

@@ -35,9 +35,9 @@
 struct fake_worker {
     pid_t pid;
     uint32_t threads;
-    int rendezvous, control, lifeline, lock, log;
+    int rendezvous, control, lifeline, lock, log, status_fd;
     void *status_map;
-    size_t status_bytes;
+    size_t status_bytes; /* that are mapped */
     struct pyd_status_worker *status;
     uint64_t seq; /* of the last request */
     struct pyd_buf log_text;
@@ -48,6 +48,8 @@ struct fake_setup {
     const char *spec_text;  /* further lines of the spec */
     const char *job_text;   /* instead of a good job, or NULL */
     size_t status_bytes;    /* of the status file, or 0: what is needed */
+    const char *left;       /* what a worker before it has left in the area for crashes, or NULL */
+    int is_unprivileged;    /* it runs as nobody */
 };
 
 /** Give the arguments of main(), whose memory becomes the worker's title. */
@@ -72,6 +74,16 @@ void fake_worker_wait_log(struct fake_worker *worker, const char *text);
 void fake_worker_fill_log(struct fake_worker *worker);
 /** Wait for a byte on the control socket. */
 void fake_worker_wait_look(struct fake_worker *worker);
+/** Ask for a dump as the manager does. */
+void fake_worker_ask_dump(struct fake_worker *worker, uint32_t dump, pid_t tid, int no_signals);
+struct fake_dump {
+    struct pyd_area_head head;
+    char *text; /* owned */
+};
+/** Wait until it says that there is one, and read it. */
+void fake_worker_wait_dump(struct fake_worker *worker, struct fake_dump *ret_dump);
+void fake_dump_done(struct fake_dump *dump);
+
 /** Take what its log has without waiting, so that the pipe does not fill up. @return lines */
 size_t fake_worker_drain_log(struct fake_worker *worker);
 /** What ps shows. */

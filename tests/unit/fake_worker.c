@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "pyd_board.h"
+#include "pyd_clock.h"
 #include "pyd_generation.h"
 #include "pyd_manager.h"
 
@@ -27,6 +28,13 @@ struct fake {
     unsigned generation, group, slot, slots, threads, epoch, number;
     struct pyd_status_worker *status;
 };
+
+static char large[4 << 20];
+
+static int has(const char *behaviour, const char *word)
+{
+    return strstr(behaviour, word) != NULL;
+}
 
 static int read_job(struct fake *fake)
 {
@@ -121,17 +129,26 @@ static void look_around(const struct fake *fake)
     say(line);
 }
 
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
 static int open_signals(const char *behaviour)
 {
     sigset_t mask;
 
+    signal(SIGUSR2, ignore_signal); /* read below; but who looks sees that it is caught */
+
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGUSR1);
     sigaddset(&mask, SIGUSR2);
-    sigaddset(&mask, SIGHUP);
+    sigaddset(&mask, FAKE_EXIT);
+    sigaddset(&mask, FAKE_BEGIN);
+    sigaddset(&mask, FAKE_FINISH);
+    sigaddset(&mask, FAKE_LEAVE);
     sigprocmask(SIG_BLOCK, &mask, NULL);
-    if (strcmp(behaviour, "stubborn") == 0 || strcmp(behaviour, "hang") == 0)
+    if (has(behaviour, "stubborn") || has(behaviour, "hang"))
         sigdelset(&mask, SIGTERM);
     return signalfd(-1, &mask, SFD_CLOEXEC);
 }
@@ -155,49 +172,99 @@ static void stop(const struct fake *fake)
     _exit(PYD_EXIT_OK);
 }
 
-static void heed_signal(const struct fake *fake, uint32_t number)
+/* Which dump it was asked for, and for what, is said in it: the tests look for that. */
+static void dump(const struct fake *fake, const char *behaviour, const struct pyd_control_dump *wanted)
+{
+    static const char dumped = PYD_CONTROL_DUMPED;
+    struct pyd_area_head head = {.epoch = fake->epoch, .dump = wanted->dump, .tier = PYD_DUMP_GIL};
+    char text[300];
+    int n;
+
+    if (has(behaviour, "mute"))
+        return;
+    if (has(behaviour, "frozen"))
+        raise(SIGSTOP);
+    if (has(behaviour, "nogil"))
+        head.tier = PYD_DUMP_NO_GIL;
+    n = snprintf(text, sizeof text, "X\tfake dump of thread %d%s\nT\t%d\t0\tfake\nF\t%s\n", (int)wanted->tid,
+                 wanted->no_signals ? " without signals" : "", FAKE_TID, FAKE_FRAME);
+    head.bytes = (uint32_t)n;
+    if (pyd_area_write(PYD_WORKER_FD_STATUS, pyd_area_offset(fake->slots, fake->threads, fake->slot), head, text,
+                       (size_t)n))
+        say("no area\n");
+    atomic_fetch_add(&fake->status->dumps, 1);
+    send(PYD_WORKER_FD_CONTROL, &dumped, 1, MSG_NOSIGNAL);
+}
+
+static void heed_signal(const struct fake *fake, const char *behaviour, uint32_t number)
 {
     if (number == SIGTERM)
         stop(fake);
-    if (number == SIGUSR1)
+    if (number == SIGUSR2)
+        dump(fake, behaviour, &(struct pyd_control_dump){.kind = PYD_CONTROL_DUMP});
+    if (number == FAKE_EXIT)
         _exit(0);
-    if (number == SIGHUP) {
+    if (number == FAKE_FINISH) {
         atomic_fetch_add(&fake->status->requests, 1);
         say_look();
     }
-    if (number == SIGUSR2) {
+    if (number == FAKE_BEGIN) {
         for (unsigned i = 0; i < fake->threads; i++)
             pyd_status_begin(&fake->status->request[i], fake->epoch, 1, getpid());
         say("begun\n");
     }
+    if (number == FAKE_LEAVE) {
+        atomic_store(&fake->status->state, PYD_WORKER_STOPPING);
+        say_look();
+    }
+}
+
+/* @return 0: the manager has closed its end */
+static int heed_control(const struct fake *fake, const char *behaviour, int deaf)
+{
+    union {
+        char kind;
+        struct pyd_control_dump dump;
+    } message;
+    ssize_t got = recv(PYD_WORKER_FD_CONTROL, &message, sizeof message, MSG_DONTWAIT);
+
+    if (got >= 1 && message.kind == PYD_CONTROL_STOP && !deaf)
+        stop(fake);
+    if (got == (ssize_t)sizeof message.dump && message.kind == PYD_CONTROL_DUMP)
+        dump(fake, behaviour, &message.dump);
+    return got != 0;
+}
+
+static void show_life(const struct fake *fake, const char *behaviour)
+{
+    if (!has(behaviour, "lifeless"))
+        atomic_store(&fake->status->alive_us, pyd_clock_us());
+    else if (atomic_load(&fake->status->gil_asked_us) == 0)
+        atomic_store(&fake->status->gil_asked_us, pyd_clock_us());
 }
 
 /* Orphans of a failed test must not stay: nobody's lock lives any more once the test has ended. */
 static void serve(const struct fake *fake, int signals, const char *behaviour)
 {
-    int deaf = strcmp(behaviour, "stubborn") == 0 || strcmp(behaviour, "hang") == 0;
-    int chatty = strcmp(behaviour, "chatty") == 0;
-    struct pollfd polled[2] = {{.fd = signals, .events = POLLIN},
-                               {.fd = deaf ? -1 : PYD_WORKER_FD_CONTROL, .events = POLLIN}};
+    int deaf = has(behaviour, "stubborn") || has(behaviour, "hang");
+    int chatty = has(behaviour, "chatty");
+    struct pollfd polled[2] = {{.fd = signals, .events = POLLIN}, {.fd = PYD_WORKER_FD_CONTROL, .events = POLLIN}};
     struct signalfd_siginfo info;
-    char byte;
 
-    if (strcmp(behaviour, "closed") == 0) {
+    if (has(behaviour, "closed")) {
         close(PYD_WORKER_FD_CONTROL);
         polled[1].fd = -1;
     }
     for (;;) {
+        show_life(fake, behaviour);
         if (poll(polled, 2, chatty ? 0 : 200) == 0 && !chatty && !pyd_generation_any_alive(PYD_WORKER_FD_LOCK))
             _exit(98);
         if (chatty)
             say("chatter\n");
         if (polled[0].revents && read(signals, &info, sizeof info) == (ssize_t)sizeof info)
-            heed_signal(fake, info.ssi_signo);
-        if (polled[1].revents) {
-            if (recv(PYD_WORKER_FD_CONTROL, &byte, 1, MSG_DONTWAIT) == 1 && byte == PYD_CONTROL_STOP)
-                stop(fake);
+            heed_signal(fake, behaviour, info.ssi_signo);
+        if (polled[1].revents && !heed_control(fake, behaviour, deaf))
             polled[1].fd = -1;
-        }
     }
 }
 
@@ -209,20 +276,22 @@ int fake_worker_main(const char *behaviour)
     prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* as a worker does */
     if (!read_job(&fake) || !map_status(&fake))
         return PYD_EXIT_JOB;
-    if (strcmp(behaviour, "import") == 0) {
+    if (has(behaviour, "import")) {
         say("\x01" "3no module named 'blog'\n");
         return PYD_EXIT_IMPORT;
     }
-    if (strcmp(behaviour, "look") == 0)
+    if (has(behaviour, "look"))
         look_around(&fake);
-    if (strcmp(behaviour, "print") == 0)
+    if (has(behaviour, "large"))
+        memset(large, (int)fake.epoch, sizeof large);
+    if (has(behaviour, "print"))
         say("raw line\n\x01" "5tagged line\nunfinished");
     pyd_status_open(fake.status, fake.threads, fake.epoch);
     atomic_store(&fake.status->state, PYD_WORKER_IMPORTING);
     signals = open_signals(behaviour);
-    if (strcmp(behaviour, "hang") != 0)
+    if (!has(behaviour, "hang"))
         get_ready(&fake);
-    if (strcmp(behaviour, "early") == 0) {
+    if (has(behaviour, "early")) {
         /* Not before the manager has seen it ready. */
         struct pollfd polled = {.fd = signals, .events = POLLIN};
 

@@ -4,7 +4,7 @@
 
 /*
  * A worker program for the manager's tests: the test executes itself, with the
- * environment variable FAKE saying how to behave. It speaks the protocol of
+ * environment variable FAKE saying how to behave, in one word or several ("stubborn,mute"). It speaks the protocol of
  * pyd_manager.h: job, status, control bytes, log pipe, exit statuses.
  *
  *   ready        works as it should
@@ -16,11 +16,25 @@
  *   chatty       gets ready and prints without end
  *   look         reports its descriptors, environment, ids, and gets ready
  *   closed       gets ready and closes its control socket
+ *   large        has 4 MiB of memory
+ *   nogil        says that its dumps were made without the GIL
+ *   mute         makes no dump
+ *   frozen       stops itself (SIGSTOP) when it is asked for a dump
+ *   lifeless     shows no sign of life, and its watch thread waits for the GIL
  *
- * Once ready: SIGUSR1 makes it exit with status 0; SIGUSR2 begins, on each of
- * its request records, the request numbered as its epoch; SIGHUP counts one
- * request as finished and says so to the manager.
+ * Once ready it shows a sign of life each 200 ms, and makes a dump when it is asked for one by the manager or by
+ * SIGUSR2: the thread FAKE_TID in FAKE_FRAME. The signals below make it do other things.
  */
+#include <signal.h>
+
+#define FAKE_EXIT SIGUSR1   /* exit with status 0 */
+#define FAKE_BEGIN SIGALRM  /* begin, on each of its request records, the request numbered as its epoch */
+#define FAKE_FINISH SIGHUP  /* count one request as finished, and say so to the manager */
+#define FAKE_LEAVE SIGVTALRM /* say STOPPING, and stay */
+
+#define FAKE_TID 4711
+#define FAKE_FRAME "/srv/fake.py\t7\tserve\tpoll()"
+
 int fake_worker_main(const char *behaviour);
 
 #endif

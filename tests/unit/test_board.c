@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pyd_fd.h"
@@ -284,6 +285,91 @@ static void test_settings_cannot_be_changed(void **state)
     fixture_done(board);
 }
 
+static int64_t file_bytes(int fd, int64_t *ret_used)
+{
+    struct stat info;
+
+    assert_int_equal(fstat(fd, &info), 0);
+    *ret_used = (int64_t)info.st_blocks * 512;
+    return info.st_size;
+}
+
+/* Areas for the stacks of the largest group there is: far more than the machine has, and none of it used or mapped. */
+static void test_areas_cost_nothing(void **state)
+{
+    const struct pyd_board_group_plan plan = {
+        .name = "x", .processes = 1000, .threads = 16, .queue_limit = 10000, .spec_text = ""};
+    struct pyd_board *board = NULL;
+    const struct pyd_board_settings_group *settings;
+    size_t records = 3000 * pyd_status_stride(16);
+    int64_t used = 0;
+
+    (void)state;
+    assert_int_equal(pyd_board_create(1, &plan, 1, &board), 0);
+    settings = pyd_board_settings(board, 0);
+    assert_int_equal(file_bytes(settings->status_fd, &used), pyd_area_offset(3000, 16, 3000));
+    assert_true(pyd_area_offset(3000, 16, 3000) > INT64_C(3000) * PYD_AREA_BYTES);
+    assert_int_equal(used, 0);
+    assert_int_equal(board->status_size[0], records);
+    assert_true((uint64_t)pyd_area_offset(3000, 16, 0) >= records);
+    assert_int_equal(fcntl(settings->status_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    fixture_done(board);
+}
+
+/* Records without areas behind them. */
+static void test_attach_wants_all_of_a_status_file(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 1), *other = NULL;
+    int status_fd = pyd_board_settings(board, 0)->status_fd, saved_fd = dup(status_fd), small = -1;
+
+    (void)state;
+    assert_int_equal(pyd_fd_memory("small", (size_t)pyd_area_offset(3, 1, 3) - 1, &small), 0);
+    assert_int_equal(dup2(small, status_fd), status_fd);
+    expect_no_attach(board);
+    assert_int_equal(dup2(saved_fd, status_fd), status_fd);
+    assert_int_equal(pyd_board_attach(board->header->board_fd, &other), 0);
+    pyd_board_unmap(other);
+    close(small);
+    close(saved_fd);
+    fixture_done(board);
+}
+
+/* What was found on a board of any bytes is safe. */
+static void expect_safe_view(struct pyd_board *board, const struct pyd_claim_ref *claim, int64_t now_us)
+{
+    uint32_t epoch = atomic_load(&pyd_board_slot(board, 0, claim->slot)->epoch);
+    struct pyd_claim_view view;
+
+    if (!pyd_claim_look(board, 0, claim->slot, claim->claim, epoch, now_us, &view))
+        return;
+    assert_in_range(view.elapsed_us, 0, now_us);
+    assert_in_range(view.memory_bytes, 0, INT64_MAX);
+    assert_in_range(view.tid, 0, INT32_MAX);
+    assert_non_null(memchr(view.what, 0, sizeof(view.what)));
+    assert_non_null(memchr(view.client, 0, sizeof(view.client)));
+    assert_non_null(memchr(view.request_id, 0, sizeof(view.request_id)));
+}
+
+static void try_deadline(struct pyd_board *board, uint64_t seed)
+{
+    const int64_t now_us = INT64_C(1) << 40;
+    struct pyd_claim_ref claim = {.slot = seed >> 20 & 3, .claim = seed >> 30 & 1};
+
+    claim.epoch = atomic_load(&pyd_board_slot(board, 0, claim.slot)->epoch);
+    claim.seq = atomic_load(&pyd_board_claim(board, 0, claim.slot, claim.claim)->seq);
+    /* Else hardly a use is in order. */
+    atomic_store(&pyd_board_claim(board, 0, claim.slot, claim.claim)->epoch, claim.epoch);
+    expect_safe_view(board, &claim, now_us);
+    assert_in_range(pyd_claim_elapsed_us(board, &claim, now_us), 0, now_us);
+    pyd_claim_resume(board, &claim, now_us);
+    pyd_claim_pause(board, &claim, now_us);
+    assert_in_range(pyd_claim_elapsed_us(board, &claim, now_us + 1), 0, now_us + 1);
+    if (pyd_claim_set_late(board, &claim))
+        assert_true(pyd_claim_is_late(board, &claim));
+    assert_in_range(pyd_claim_unfinished(board, 0, claim.slot), 0, 3);
+    pyd_claim_suspect(board, &claim, now_us);
+}
+
 static int nobody_lives(void *baton, uint32_t pid)
 {
     (void)baton;
@@ -320,6 +406,7 @@ static void test_any_bytes_are_survived(void **state)
         assert_in_range(pyd_claim_busy(board, 0, 5), 0, 3);
         (void)pyd_claim_any_free(board, 0);
         (void)pyd_sweep_slot_unclaimed(board, 0, 3);
+        try_deadline(board, seed);
         if (pyd_claim_try(board, 0, SELF, 1, &claim) == 0)
             assert_true(claim.slot < 6 && claim.claim < 3);
         pyd_claim_what(board, &claim, room, sizeof(room));
@@ -331,6 +418,7 @@ static void test_any_bytes_are_survived(void **state)
             pyd_queue_leave(board, 0, waiter);
         }
         pyd_claim_orphan(board, &claim);
+        pyd_sweep_slot_renew(board, 0, 4);
     }
     *board->header = good;
     fixture_done(board);
@@ -346,6 +434,8 @@ int main(void)
         cmocka_unit_test(test_attach_refuses_what_is_no_board),
         cmocka_unit_test(test_attach_checks_every_offset),
         cmocka_unit_test(test_settings_cannot_be_changed),
+        cmocka_unit_test(test_areas_cost_nothing),
+        cmocka_unit_test(test_attach_wants_all_of_a_status_file),
         cmocka_unit_test(test_any_bytes_are_survived),
     };
 

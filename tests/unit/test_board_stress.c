@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -33,7 +34,8 @@
 #define LATE_US INT64_C(3000000)   /* longest way to a claim; a machine that is busy otherwise is allowed for */
 #define GIVE_UP_US INT64_C(20000000) /* of the whole run */
 
-enum wrong { FINE, TWO_OWNERS, NOT_MINE_ANY_MORE, WORKER_REPLACED, WORKER_DOWN, LATE, FULL, SEQ_WENT_BACK };
+enum wrong { FINE, TWO_OWNERS, NOT_MINE_ANY_MORE, WORKER_REPLACED, WORKER_DOWN, LATE, FULL, SEQ_WENT_BACK,
+             SAID_EARLY, NEVER_SAID, TIME_TOO_LONG, WRONG_WORDS };
 
 static struct shared {
     _Atomic uint32_t stop, wrong;
@@ -42,6 +44,7 @@ static struct shared {
     _Atomic uint32_t witness[SLOTS][THREADS]; /* id of the user */
     _Atomic uint64_t last_seq[SLOTS][THREADS];
     _Atomic uint32_t down[SLOTS]; /* 1: no worker there */
+    _Atomic uint64_t said; /* how often set_late() said 1 */
     _Atomic uint32_t dead[IDS]; /* by id: its process is no more, and has not been swept before this was set */
 } *shared;
 
@@ -470,6 +473,212 @@ static void test_threads(void **state)
     expect_order();
 }
 
+/*
+ * request-timeout. The clock is made up: each use begins at its seq, so what a looker is told can be checked to the
+ * microsecond. Children say of each of their uses that it is late, and so do the lookers of all they see: one of them
+ * is the first.
+ */
+#define FAR_US (INT64_C(1) << 50)
+#define LOOKERS 2
+#define PAUSE_AT 100
+#define PAUSE_US 1000
+
+static int64_t start_of(uint64_t seq)
+{
+    return (int64_t)seq * 10000;
+}
+
+static void say_late(const struct pyd_claim_ref *claim)
+{
+    atomic_fetch_add(&shared->said, (uint64_t)pyd_claim_set_late(board, claim));
+}
+
+/* A client that waits while the worker does. */
+static void wait_for_client(struct child *child, const struct pyd_claim_ref *claim, int64_t start_us)
+{
+    struct pyd_status_request *record = fixture_request(board, claim);
+
+    pyd_status_wait(record, start_us + PAUSE_AT);
+    pyd_claim_pause(board, claim, start_us + PAUSE_AT);
+    linger(child);
+    pyd_claim_resume(board, claim, start_us + PAUSE_AT + PAUSE_US);
+    pyd_status_wait_end(record, start_us + PAUSE_AT + PAUSE_US);
+    if (pyd_claim_elapsed_us(board, claim, start_us + 5000) != 5000 - PAUSE_US)
+        complain(TIME_TOO_LONG);
+}
+
+static void be_late(struct child *child, const struct pyd_claim_ref *claim)
+{
+    struct pyd_status_request *record = fixture_request(board, claim);
+    int64_t start_us = start_of(claim->seq);
+    char uri[32];
+
+    snprintf(uri, sizeof(uri), "/%llu", (unsigned long long)claim->seq);
+    linger(child);
+    if (pyd_claim_is_late(board, claim))
+        complain(SAID_EARLY);
+    pyd_claim_describe(board, claim, &(struct pyd_claim_purpose){"GET", uri, "", ""}, start_us);
+    linger(child);
+    if (roll(&child->seed, 3) != 0 && pyd_status_begin(record, claim->seq, start_us, 1) == 0)
+        wait_for_client(child, claim, start_us);
+    say_late(claim);
+    if (!pyd_claim_is_late(board, claim))
+        complain(NEVER_SAID);
+    say_late(claim);
+    atomic_fetch_add(&shared->grants, 1);
+}
+
+static void *late_child_main(void *data)
+{
+    struct child *child = data;
+    struct pyd_claim_ref claim;
+
+    while (!atomic_load(&shared->stop)) {
+        if (pyd_claim_try(board, 0, child->self, NO_SLOT, &claim) != 0) {
+            sched_yield();
+            continue;
+        }
+        be_late(child, &claim);
+        if (roll(&child->seed, 3) == 0) {
+            pyd_claim_orphan(board, &claim);
+            linger(child);
+            pyd_status_end(fixture_request(board, &claim), claim.seq);
+        } else {
+            pyd_status_end(fixture_request(board, &claim), claim.seq);
+            pyd_claim_release(board, &claim);
+        }
+    }
+    return NULL;
+}
+
+/* What a looker has seen of a claim: once its use has paused, that never counts again. */
+struct seen {
+    uint64_t seq;
+    int paused;
+};
+
+static void check_view(const struct pyd_claim_view *view, struct seen *seen)
+{
+    int64_t most_us = FAR_US - start_of(view->ref.seq);
+    char words[48];
+
+    snprintf(words, sizeof(words), "GET /%llu", (unsigned long long)view->ref.seq);
+    if (view->what[0] && strcmp(view->what, words) != 0)
+        complain(WRONG_WORDS);
+    if (seen->seq != view->ref.seq)
+        *seen = (struct seen){.seq = view->ref.seq};
+    if (view->elapsed_us > (seen->paused ? most_us - PAUSE_US : most_us))
+        complain(TIME_TOO_LONG);
+    seen->paused |= view->elapsed_us > 0 && view->elapsed_us < most_us;
+}
+
+/* The manager's part, by several at once. */
+static void *looker_main(void *data)
+{
+    static struct seen seen[SLOTS][THREADS];
+    struct child *child = data;
+    struct pyd_claim_view view;
+
+    while (!atomic_load(&shared->stop)) {
+        uint32_t s = roll(&child->seed, PROCESSES), i = roll(&child->seed, THREADS);
+        uint32_t epoch = atomic_load(&pyd_board_slot(board, 0, s)->epoch);
+
+        if (!pyd_claim_look(board, 0, s, i, epoch, FAR_US, &view))
+            continue;
+        check_view(&view, &seen[s][i]);
+        if (view.elapsed_us > 0)
+            say_late(&view.ref);
+    }
+    return NULL;
+}
+
+static void test_late_is_said_once_of_each(void **state)
+{
+    struct child children[CHILDREN + LOOKERS];
+    int64_t until_us = pyd_clock_us() + RUN_US;
+    uint64_t uses = 0;
+    pid_t late_pids[CHILDREN + LOOKERS];
+    uint32_t s, i;
+    int status;
+
+    (void)state;
+    for (i = 0; i < CHILDREN + LOOKERS; ++i) {
+        children[i] = (struct child){.id = i + 1, .self = 1000 + i, .seed = i + 1};
+        late_pids[i] = fork();
+        assert_true(late_pids[i] >= 0);
+        if (late_pids[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            (i < CHILDREN ? late_child_main : looker_main)(&children[i]);
+            _exit(0);
+        }
+    }
+    while (pyd_clock_us() < until_us && !atomic_load(&shared->stop))
+        await_grants(1000);
+    atomic_store(&shared->stop, 1);
+    for (i = 0; i < CHILDREN + LOOKERS; ++i) {
+        assert_int_equal(waitpid(late_pids[i], &status, 0), late_pids[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(atomic_load(&shared->wrong), FINE);
+    for (s = 0; s < PROCESSES; ++s) {
+        for (i = 0; i < THREADS; ++i)
+            uses += atomic_load(&pyd_board_claim(board, 0, s, i)->seq);
+    }
+    assert_true(uses > 100);
+    assert_int_equal(atomic_load(&shared->said), uses);
+}
+
+/* One long use with many pauses, of 9 us in each 10 us: once one has begun, no reader counts it. */
+#define TURN_US 10
+#define SPARED_US 9
+
+static void *pauser_main(void *data)
+{
+    struct child *child = data;
+    struct pyd_claim_ref claim;
+    int64_t start_us = 1, at_us;
+
+    if (pyd_claim_try(board, 0, child->self, NO_SLOT, &claim) != 0 || claim.slot != 0 || claim.claim != 0)
+        complain(NOT_MINE_ANY_MORE);
+    pyd_status_begin(fixture_request(board, &claim), claim.seq, start_us, 1);
+    pyd_status_wait(fixture_request(board, &claim), start_us);
+    pyd_claim_describe(board, &claim, &(struct pyd_claim_purpose){"GET", "/", "", ""}, start_us);
+    for (at_us = start_us; !atomic_load(&shared->stop); at_us += TURN_US) {
+        pyd_claim_pause(board, &claim, at_us);
+        atomic_fetch_add(&shared->grants, 1);
+        if (roll(&child->seed, 100) == 0)
+            sched_yield();
+        pyd_claim_resume(board, &claim, at_us + SPARED_US);
+    }
+    return NULL;
+}
+
+static void test_no_reader_counts_a_pause(void **state)
+{
+    struct child child = {.id = 1, .self = 1001, .seed = 1};
+    int64_t until_us = pyd_clock_us() + RUN_US / 3;
+    pthread_t thread;
+
+    (void)state;
+    /* A single claim, whose use is known. */
+    fixture_done(board);
+    board = fixture_board(1, 1, 0);
+    fixture_start(board, 0);
+    assert_int_equal(pthread_create(&thread, NULL, pauser_main, &child), 0);
+    while (pyd_clock_us() < until_us && !atomic_load(&shared->stop)) {
+        int64_t pauses = (int64_t)atomic_load(&shared->grants);
+        struct pyd_claim_view view;
+
+        if (pauses > 0 && pyd_claim_look(board, 0, 0, 0, 1, FAR_US, &view) &&
+            view.elapsed_us > FAR_US - 1 - pauses * SPARED_US)
+            complain(TIME_TOO_LONG);
+    }
+    atomic_store(&shared->stop, 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(atomic_load(&shared->wrong), FINE);
+    assert_true(atomic_load(&shared->grants) > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +686,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_wakeup_is_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_wakeup_is_lost_when_workers_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed_anywhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_reader_counts_a_pause, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_late_is_said_once_of_each, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("board_stress", tests, NULL, NULL);

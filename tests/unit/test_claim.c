@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pyd_clock.h"
+
 static struct pyd_claim_ref claim_one(struct pyd_board *board, uint32_t avoid)
 {
     struct pyd_claim_ref claim = {.slot = NO_SLOT};
@@ -125,6 +127,166 @@ static void test_avoided_unless_it_is_the_only_one(void **state)
     /* Others exist, so it waits for them. */
     assert_int_equal(pyd_claim_try(board, 0, SELF, 0, &claim), EAGAIN);
     assert_int_equal(claim_one(board, NO_SLOT).slot, 0);
+    fixture_done(board);
+}
+
+static _Atomic int64_t *suspect_of(struct pyd_board *board, uint32_t slot)
+{
+    return &pyd_board_slot(board, 0, slot)->suspect_us;
+}
+
+/* Slots 0 and 1 with two threads each, 0 suspect since now_us. */
+static struct pyd_board *with_a_suspect(int64_t now_us)
+{
+    struct pyd_board *board = fixture_board(2, 2, 0);
+    struct pyd_claim_ref claim = {.slot = 0};
+
+    fixture_start(board, 0);
+    fixture_start(board, 1);
+    claim.epoch = atomic_load(&pyd_board_slot(board, 0, 0)->epoch);
+    pyd_claim_suspect(board, &claim, now_us);
+    return board;
+}
+
+static void test_a_suspect_is_not_used_beside_others(void **state)
+{
+    struct pyd_board *board = with_a_suspect(pyd_clock_us());
+    struct pyd_claim_ref claim;
+    uint32_t i;
+
+    (void)state;
+    for (i = 0; i < 2; ++i) {
+        assert_true(pyd_claim_any_free(board, 0));
+        claim = claim_one(board, NO_SLOT);
+        assert_int_equal(claim.slot, 1);
+    }
+    /* A thread of the other one will be free sooner. */
+    assert_int_equal(none(board), EAGAIN);
+    assert_false(pyd_claim_any_free(board, 0));
+    /* Not of one that is not ready, or to be avoided. */
+    fixture_state(board, 1, PYD_SLOT_RETIRING);
+    assert_true(pyd_claim_any_free(board, 0));
+    assert_int_equal(claim_one(board, NO_SLOT).slot, 0);
+    fixture_state(board, 1, PYD_SLOT_READY);
+    pyd_claim_release(board, &claim);
+    assert_int_equal(claim_one(board, 1).slot, 0);
+    assert_true(pyd_claim_is_suspect(board, 0, 0));
+    assert_false(pyd_claim_is_suspect(board, 0, 1));
+    fixture_done(board);
+}
+
+/* Nor of one that is not much better. */
+static void test_if_all_are_suspect_all_are_used(void **state)
+{
+    struct pyd_board *board = with_a_suspect(pyd_clock_us());
+    struct pyd_claim_ref claim = {.slot = 1, .epoch = atomic_load(&pyd_board_slot(board, 0, 1)->epoch)};
+    uint32_t i;
+
+    (void)state;
+    pyd_claim_suspect(board, &claim, pyd_clock_us());
+    for (i = 0; i < 4; ++i) {
+        assert_true(pyd_claim_any_free(board, 0));
+        claim_one(board, NO_SLOT);
+    }
+    assert_int_equal(none(board), EAGAIN);
+    assert_false(pyd_claim_any_free(board, 0));
+    fixture_done(board);
+}
+
+static void test_suspects_are_equals_among_themselves(void **state)
+{
+    struct pyd_board *board = with_a_suspect(pyd_clock_us());
+    struct pyd_claim_ref claim = {.slot = 1, .epoch = atomic_load(&pyd_board_slot(board, 0, 1)->epoch)};
+    uint32_t used[2] = {0}, i;
+
+    (void)state;
+    pyd_claim_suspect(board, &claim, pyd_clock_us());
+    for (i = 0; i < 20; ++i) {
+        claim = claim_one(board, NO_SLOT);
+        used[claim.slot]++;
+        pyd_claim_release(board, &claim);
+    }
+    assert_int_equal(used[0], 10);
+    assert_int_equal(used[1], 10);
+    fixture_done(board);
+}
+
+static void test_a_suspect_that_begins_something_is_none(void **state)
+{
+    struct pyd_board *board = with_a_suspect(pyd_clock_us());
+    struct pyd_status_request *record = &pyd_board_status(board, 0, 0)->request[1];
+    uint32_t used[2] = {0}, i;
+
+    (void)state;
+    /* What it began before tells nothing. */
+    assert_int_equal(pyd_status_begin(record, 1, atomic_load(suspect_of(board, 0)) - 1, 1), 0);
+    assert_int_equal(claim_one(board, NO_SLOT).slot, 1);
+    assert_int_equal(claim_one(board, NO_SLOT).slot, 1);
+    assert_int_equal(pyd_status_begin(record, 2, pyd_clock_us() + 1, 1), 0);
+    fixture_state(board, 1, PYD_SLOT_EMPTY);
+    fixture_start(board, 2);
+    for (i = 0; i < 4; ++i)
+        used[claim_one(board, NO_SLOT).slot == 2]++;
+    assert_int_equal(used[0], 2);
+    assert_true(atomic_load(suspect_of(board, 0)) == 0);
+    fixture_done(board);
+}
+
+static void test_suspicion_ends(void **state)
+{
+    const int64_t never[] = {-1, INT64_MIN, INT64_MAX, pyd_clock_us() - PYD_SUSPECT_US, 1};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(never) / sizeof(*never); ++i) {
+        struct pyd_board *board = with_a_suspect(never[i]);
+
+        assert_int_equal(claim_one(board, NO_SLOT).slot + claim_one(board, NO_SLOT).slot, 1);
+        assert_true(atomic_load(suspect_of(board, 0)) == 0);
+        fixture_done(board);
+    }
+}
+
+/* What it had not begun is elsewhere: nothing else would tell that it can be used again. */
+static void test_a_suspect_that_has_recovered_is_none(void **state)
+{
+    struct pyd_board *board = with_a_suspect(pyd_clock_us());
+    struct pyd_status_worker *status = pyd_board_status(board, 0, 0);
+    int64_t since_us = atomic_load(suspect_of(board, 0));
+
+    (void)state;
+    atomic_store(&status->epoch, atomic_load(&pyd_board_slot(board, 0, 0)->epoch));
+    atomic_store(&status->gil_asked_us, since_us - 1000000);
+    atomic_store(&status->alive_us, since_us + 1); /* it lives, but the GIL is not to be had */
+    while (pyd_clock_us() <= since_us + 1)
+        ;
+    assert_true(pyd_claim_is_suspect(board, 0, 0));
+    atomic_store(&status->gil_asked_us, 0);
+    atomic_store(&status->alive_us, since_us); /* as it was before it froze */
+    assert_true(pyd_claim_is_suspect(board, 0, 0));
+    atomic_store(&status->alive_us, INT64_MAX); /* a lie */
+    assert_true(pyd_claim_is_suspect(board, 0, 0));
+    atomic_store(&status->alive_us, since_us + 1);
+    atomic_fetch_add(&status->epoch, 1); /* another one's */
+    assert_true(pyd_claim_is_suspect(board, 0, 0));
+    atomic_fetch_sub(&status->epoch, 1);
+    assert_false(pyd_claim_is_suspect(board, 0, 0));
+    assert_true(atomic_load(suspect_of(board, 0)) == 0);
+    fixture_done(board);
+}
+
+static void test_another_worker_is_not_suspect(void **state)
+{
+    struct pyd_board *board = with_a_suspect(pyd_clock_us());
+    struct pyd_claim_ref claim = {.slot = 0, .epoch = atomic_load(&pyd_board_slot(board, 0, 0)->epoch)};
+
+    (void)state;
+    fixture_state(board, 0, PYD_SLOT_DEAD);
+    pyd_sweep_slot_renew(board, 0, 0);
+    assert_true(atomic_load(suspect_of(board, 0)) == 0);
+    fixture_start(board, 0);
+    pyd_claim_suspect(board, &claim, pyd_clock_us());
+    assert_true(atomic_load(suspect_of(board, 0)) == 0);
     fixture_done(board);
 }
 
@@ -322,6 +484,13 @@ static void test_gone_and_why(void **state)
     fixture_done(board);
 }
 
+static void describe(struct pyd_board *board, const struct pyd_claim_ref *claim, const char *method, const char *uri)
+{
+    struct pyd_claim_purpose purpose = {.method = method, .uri = uri, .client = "192.0.2.1", .request_id = "id"};
+
+    pyd_claim_describe(board, claim, &purpose, 500);
+}
+
 static void test_what_is_cut_and_terminated(void **state)
 {
     struct pyd_board *board = fixture_board(1, 1, 0);
@@ -333,7 +502,7 @@ static void test_what_is_cut_and_terminated(void **state)
     fixture_start(board, 0);
     claim = claim_one(board, NO_SLOT);
     shared = pyd_board_claim(board, 0, claim.slot, claim.claim);
-    pyd_claim_describe(board, &claim, "GET", "/a?b=c", 500);
+    describe(board, &claim, "GET", "/a?b=c");
     pyd_claim_what(board, &claim, room, sizeof(room));
     assert_string_equal(room, "GET /a?b=c");
     assert_int_equal(atomic_load(&shared->start_us), 500);
@@ -341,10 +510,10 @@ static void test_what_is_cut_and_terminated(void **state)
     assert_string_equal(room, "GET /");
     memset(uri, 'x', sizeof(uri) - 1);
     uri[sizeof(uri) - 1] = '\0';
-    pyd_claim_describe(board, &claim, "POST", uri, 500);
+    describe(board, &claim, "POST", uri);
     pyd_claim_what(board, &claim, room, sizeof(room));
     assert_int_equal(strlen(room), sizeof(shared->what) - 1);
-    pyd_claim_describe(board, &claim, uri, uri, 500);
+    describe(board, &claim, uri, uri);
     pyd_claim_what(board, &claim, room, sizeof(room));
     assert_int_equal(strlen(room), sizeof(shared->what) - 1);
     memset(shared->what, 'y', sizeof(shared->what));
@@ -361,6 +530,13 @@ int main(void)
         cmocka_unit_test(test_equals_take_turns),
         cmocka_unit_test(test_the_least_busy_is_taken_whoever_is_next),
         cmocka_unit_test(test_avoided_unless_it_is_the_only_one),
+        cmocka_unit_test(test_a_suspect_is_not_used_beside_others),
+        cmocka_unit_test(test_if_all_are_suspect_all_are_used),
+        cmocka_unit_test(test_suspects_are_equals_among_themselves),
+        cmocka_unit_test(test_a_suspect_that_begins_something_is_none),
+        cmocka_unit_test(test_a_suspect_that_has_recovered_is_none),
+        cmocka_unit_test(test_suspicion_ends),
+        cmocka_unit_test(test_another_worker_is_not_suspect),
         cmocka_unit_test(test_seq_grows_and_survives_workers),
         cmocka_unit_test(test_an_orphan_is_free_when_its_worker_does_not_run_it),
         cmocka_unit_test(test_an_orphan_is_free_when_its_worker_is_gone),

@@ -348,6 +348,7 @@ static void run_small(void *state, struct pyd_exchange *exchange)
 
     (void)state;
     assert_non_null(data);
+    assert_int_equal(pyd_exchange_begin(exchange), 0);
     pyd_exchange_head(exchange, 200, "", 0);
     for (int i = 0; i < 100; i++)
         pyd_exchange_header(exchange, "Name", 4, data, 1000);

@@ -27,6 +27,34 @@ static void test_words(void **state)
     expect(PYD_CAUSE_UNKNOWN, 0, "ended; the cause is not known");
 }
 
+/* What exceeded a limit is named as the option is: that is what an administrator looks for. */
+static void test_limits(void **state)
+{
+    (void)state;
+    expect(PYD_CAUSE_REQUEST_TIMEOUT, 0, "was killed because a request exceeded request-timeout");
+    expect(PYD_CAUSE_DEADLOCK, 0, "was killed because it hung for deadlock-timeout");
+    expect(PYD_CAUSE_MEMORY, 0, "was ended because its memory exceeded memory-limit");
+    expect(PYD_CAUSE_MEMORY_HARD, 0, "was killed because its memory exceeded memory-hard-limit");
+    expect(PYD_CAUSE_CPU_TIME, 0, "was ended because it had used its cpu-time-limit");
+    expect(PYD_CAUSE_REQUESTS, 0, "was ended because it had served maximum-requests");
+    expect(PYD_CAUSE_INTERVAL, 0, "was ended because restart-interval was over");
+    expect(PYD_CAUSE_INACTIVE, 0, "was ended because it was idle for inactivity-timeout");
+}
+
+/* A new cause needs words: only these may be without. */
+static void test_each_cause_has_words(void **state)
+{
+    uint32_t cause;
+
+    (void)state;
+    for (cause = PYD_CAUSE_NONE + 1; cause < PYD_CAUSE_UNKNOWN; ++cause) {
+        char text[160];
+
+        pyd_ending_text((enum pyd_cause)cause, 0, text, sizeof(text));
+        assert_string_not_equal(text, "ended; the cause is not known");
+    }
+}
+
 /* Whatever a manager of another version may write. */
 static void test_any_number_gives_words(void **state)
 {
@@ -46,6 +74,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_each_cause_has_words),
         cmocka_unit_test(test_any_number_gives_words),
     };
 

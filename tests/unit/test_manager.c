@@ -71,10 +71,10 @@ static void test_killed_worker_is_replaced(void **state)
     start_site(1, "ready", NO_OPTIONS);
     wait_until(count_state(PYD_SLOT_READY) == 1);
     assert_int_equal(pyd_claim_try(site.board, 0, (uint32_t)getpid(), UINT32_MAX, &claim), 0);
-    pyd_claim_describe(site.board, &claim, "GET", "/report", 1);
+    pyd_claim_describe(site.board, &claim, &(struct pyd_claim_purpose){"GET", "/report", "", ""}, 1);
     slot = claim.slot;
     pid = pid_of(slot);
-    kill(pid, SIGUSR2);
+    kill(pid, FAKE_BEGIN);
     wait_until(said("begun"));
     kill(pid, SIGKILL);
     wait_until(pyd_claim_cause(site.board, &claim, &cause, &detail, &ended) == 0);
@@ -204,7 +204,7 @@ static void test_claims_do_not_pin_the_slots_of_the_dead(void **state)
     for (i = 0; i < 3; i++) {
         wait_until(count_said("is ready after") == i + 1);
         wait_until(pyd_claim_try(site.board, 0, (uint32_t)getpid(), UINT32_MAX, &claims[i]) == 0);
-        kill(pid_of(claims[i].slot), SIGUSR2);
+        kill(pid_of(claims[i].slot), FAKE_BEGIN);
         wait_until(count_said("begun") == i + 1);
         first_us = first_us ? first_us : pyd_clock_us();
         kill(pid_of(claims[i].slot), SIGKILL);
@@ -233,7 +233,7 @@ static void test_an_end_that_nobody_waits_for_calls_the_queue(void **state)
     wait_until(state_of(0) == PYD_SLOT_READY);
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(pyd_claim_try(site.board, 0, self, UINT32_MAX, &claims[i]), 0);
-    kill(pid_of(0), SIGUSR2);
+    kill(pid_of(0), FAKE_BEGIN);
     wait_until(said("begun"));
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(pyd_queue_enter(site.board, 0, self, &waiters[i]), 0);
@@ -241,7 +241,7 @@ static void test_an_end_that_nobody_waits_for_calls_the_queue(void **state)
     pyd_claim_orphan(site.board, &claims[1]);
     assert_int_equal(atomic_load(&pyd_board_waiter(site.board, 0, waiters[0])->wake), 0);
     pyd_status_end(&pyd_board_status(site.board, 0, 0)->request[claims[0].claim], claims[0].seq);
-    kill(pid_of(0), SIGHUP); /* it says so */
+    kill(pid_of(0), FAKE_FINISH); /* it says so */
     wait_until(atomic_load(&pyd_board_waiter(site.board, 0, waiters[0])->wake) == 1);
     assert_int_equal(atomic_load(&pyd_board_waiter(site.board, 0, waiters[1])->wake), 0);
     stop_manager();
@@ -256,7 +256,7 @@ static void test_several_deaths_at_once(void **state)
     wait_until(count_state(PYD_SLOT_READY) == 3);
     for (uint32_t i = 0; i < 3; i++) {
         pids[i] = pid_of(i);
-        kill(pids[i], SIGHUP); /* it has finished a request: no failed start */
+        kill(pids[i], FAKE_FINISH); /* it has finished a request: no failed start */
         wait_until(atomic_load(&pyd_board_status(site.board, 0, i)->requests) == 1);
     }
     kill(site.manager, SIGSTOP); /* the SIGCHLDs become one */
@@ -274,7 +274,7 @@ static void test_success_unasked(void **state)
     (void)state;
     start_site(1, "ready", NO_OPTIONS);
     wait_until(state_of(0) == PYD_SLOT_READY);
-    kill(pid_of(0), SIGUSR1);
+    kill(pid_of(0), FAKE_EXIT);
     wait_until(said("exited with status 0 without having been told to"));
     wait_until(count_state(PYD_SLOT_READY) == 1);
     stop_manager();
@@ -315,7 +315,7 @@ static void test_failing_group_recovers(void **state)
     wait_until(group_state() == PYD_GROUP_SERVING);
     for (uint32_t i = 0; i < 6; i++)
         if (state_of(i) == PYD_SLOT_READY)
-            kill(pid_of(i), SIGHUP);
+            kill(pid_of(i), FAKE_FINISH);
     wait_until(said("can be started again"));
     wait_until(count_state(PYD_SLOT_READY) == 2);
     stop_manager();
@@ -326,13 +326,13 @@ static void test_first_early_end_is_forgiven(void **state)
     (void)state;
     start_site(1, "early", NO_OPTIONS);
     wait_until(count_state(PYD_SLOT_READY) == 1);
-    kill(pid_of(0), SIGUSR1);
+    kill(pid_of(0), FAKE_EXIT);
     wait_until(count_said("exited with status 3") == 1);
     wait_until(count_said("is ready after") == 2);
     assert_false(said("PYD0602"));
     for (uint32_t i = 0; i < 3; i++)
         if (pid_of(i) > 1)
-            kill(pid_of(i), SIGUSR1);
+            kill(pid_of(i), FAKE_EXIT);
     wait_until(count_said("exited with status 3") == 2);
     wait_until(group_state() == PYD_GROUP_FAILING);
     wait_until(said("PYD0602"));
@@ -340,7 +340,7 @@ static void test_first_early_end_is_forgiven(void **state)
     wait_until(count_said("is ready after") == 3);
     for (uint32_t i = 0; i < 3; i++)
         if (state_of(i) == PYD_SLOT_READY)
-            kill(pid_of(i), SIGUSR1);
+            kill(pid_of(i), FAKE_EXIT);
     wait_until(count_said("exited with status 3") == 3);
     wait_until(group_state() == PYD_GROUP_FAILING);
     assert_int_equal(count_said("PYD0602"), 1);
@@ -356,7 +356,7 @@ static void test_death_in_a_request_is_no_failed_start(void **state)
         wait_until(count_said("is ready after") == deaths);
         for (uint32_t i = 0; i < 3; i++)
             if (state_of(i) == PYD_SLOT_READY)
-                kill(pid_of(i), SIGUSR2);
+                kill(pid_of(i), FAKE_BEGIN);
         wait_until(count_said("begun") == deaths);
         for (uint32_t i = 0; i < 3; i++)
             if (state_of(i) == PYD_SLOT_READY)
@@ -422,7 +422,7 @@ static void test_generation_ends_with_its_last_lock(void **state)
     wait_until(state_of(0) == PYD_SLOT_READY);
     pid = pid_of(0);
     pyd_generation_poke(site.board); /* a poke alone changes nothing */
-    kill(pid, SIGUSR2);
+    kill(pid, FAKE_BEGIN);
     wait_until(said("begun"));
     assert_int_equal(state_of(0), PYD_SLOT_READY);
     assert_int_equal(pyd_generation_unlock(site.board), 0);
@@ -640,7 +640,7 @@ static void test_manager_holds_only_its_own(void **state)
     kill(site.manager, SIGPIPE);
     kill(site.manager, SIGUSR1);
     kill(site.manager, SIGHUP);
-    kill(pid_of(0), SIGUSR2);
+    kill(pid_of(0), FAKE_BEGIN);
     wait_until(said("begun"));
     close(fds[0]);
     close(fds[1]);

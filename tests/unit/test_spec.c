@@ -67,6 +67,18 @@ static void test_defaults(void **state)
     assert_int_equal(spec.queue_limit, 100);
     assert_int_equal(spec.startup_timeout_us, 60 * SECOND);
     assert_int_equal(spec.shutdown_timeout_us, 5 * SECOND);
+    assert_int_equal(spec.request_timeout_us, 60 * SECOND);
+    assert_int_equal(spec.deadlock_timeout_us, 60 * SECOND);
+    assert_int_equal(spec.graceful_timeout_us, 30 * SECOND);
+    assert_int_equal(spec.inactivity_timeout_us, 0);
+    assert_int_equal(spec.maximum_requests, 0);
+    assert_int_equal(spec.maximum_requests_jitter, 10);
+    assert_int_equal(spec.restart_interval_us, 0);
+    assert_int_equal(spec.restart_interval_jitter, 10);
+    assert_int_equal(spec.memory_limit_bytes, 0);
+    assert_int_equal(spec.memory_hard_limit_bytes, 0);
+    assert_int_equal(spec.cpu_time_limit_us, 0);
+    assert_int_equal(spec.slow_request_us, 0);
     assert_int_equal(spec.socket_timeout_us, 0);
     assert_int_equal(spec.cpu_priority, PYD_SPEC_UNSET);
     assert_int_equal(spec.stack_bytes, 0);
@@ -119,6 +131,83 @@ static void test_every_option_is_set(void **state)
     assert_int_equal(spec.open_files, 1024);
     assert_true(spec.core_bytes == INT64_MAX);
     pyd_spec_done(&spec);
+}
+
+static const char *const LIMITS[] = {
+    "request-timeout=90",   "deadlock-timeout=2s",        "graceful-timeout=1500ms", "inactivity-timeout=10m",
+    "maximum-requests=500", "maximum-requests-jitter=50", "restart-interval=24h",    "restart-interval-jitter=0",
+    "memory-limit=300M",    "memory-hard-limit=1G",       "cpu-time-limit=1h",       "slow-request=1ms", NULL};
+
+static void assert_limits(const struct pyd_spec *spec)
+{
+    assert_int_equal(spec->request_timeout_us, 90 * SECOND);
+    assert_int_equal(spec->deadlock_timeout_us, 2 * SECOND);
+    assert_int_equal(spec->graceful_timeout_us, 1500000);
+    assert_int_equal(spec->inactivity_timeout_us, 600 * SECOND);
+    assert_int_equal(spec->maximum_requests, 500);
+    assert_int_equal(spec->maximum_requests_jitter, 50);
+    assert_int_equal(spec->restart_interval_us, 86400 * SECOND);
+    assert_int_equal(spec->restart_interval_jitter, 0);
+    assert_int_equal(spec->memory_limit_bytes, 300 << 20);
+    assert_int_equal(spec->memory_hard_limit_bytes, 1 << 30);
+    assert_int_equal(spec->cpu_time_limit_us, 3600 * SECOND);
+    assert_int_equal(spec->slow_request_us, 1000);
+}
+
+static void test_limits_are_set(void **state)
+{
+    struct pyd_spec spec;
+    char error[400];
+
+    (void)state;
+    make(&spec, LIMITS);
+    assert_limits(&spec);
+    assert_int_equal(pyd_spec_validate(&spec, error, sizeof(error)), 0);
+    pyd_spec_done(&spec);
+}
+
+/* Each on its own, by "off" and by 0; a jitter of 0 is a number, and "off" is 0. */
+static void test_limits_are_off(void **state)
+{
+    static const char *const KEYS[] = {"request-timeout",  "deadlock-timeout",  "graceful-timeout",
+                                       "inactivity-timeout", "maximum-requests", "maximum-requests-jitter",
+                                       "restart-interval", "restart-interval-jitter", "memory-limit",
+                                       "memory-hard-limit", "cpu-time-limit", "slow-request"};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++) {
+        const char *const words[] = {"off", "0"};
+
+        for (size_t word = 0; word < 2; word++) {
+            struct pyd_spec spec, expected;
+            char assignment[64], *left, *right;
+
+            make(&spec, LIMITS);
+            make(&expected, LIMITS);
+            snprintf(assignment, sizeof(assignment), "%s=%s", KEYS[i], words[word]);
+            assert_int_equal(pyd_spec_set(&spec, assignment, NULL, 0), 0);
+            expected.request_timeout_us = i == 0 ? 0 : expected.request_timeout_us;
+            expected.deadlock_timeout_us = i == 1 ? 0 : expected.deadlock_timeout_us;
+            expected.graceful_timeout_us = i == 2 ? 0 : expected.graceful_timeout_us;
+            expected.inactivity_timeout_us = i == 3 ? 0 : expected.inactivity_timeout_us;
+            expected.maximum_requests = i == 4 ? 0 : expected.maximum_requests;
+            expected.maximum_requests_jitter = i == 5 ? 0 : expected.maximum_requests_jitter;
+            expected.restart_interval_us = i == 6 ? 0 : expected.restart_interval_us;
+            expected.restart_interval_jitter = i == 7 ? 0 : expected.restart_interval_jitter;
+            expected.memory_limit_bytes = i == 8 ? 0 : expected.memory_limit_bytes;
+            expected.memory_hard_limit_bytes = i == 9 ? 0 : expected.memory_hard_limit_bytes;
+            expected.cpu_time_limit_us = i == 10 ? 0 : expected.cpu_time_limit_us;
+            expected.slow_request_us = i == 11 ? 0 : expected.slow_request_us;
+            left = pyd_spec_format(&spec);
+            right = pyd_spec_format(&expected);
+            assert_string_equal(left, right);
+            free(left);
+            free(right);
+            pyd_spec_done(&spec);
+            pyd_spec_done(&expected);
+        }
+    }
 }
 
 static void test_words(void **state)
@@ -215,6 +304,37 @@ static void test_bad_values(void **state)
         assert_refused(BAD[i].assignment, BAD[i].message_part);
 }
 
+static void test_bad_limits(void **state)
+{
+    static const struct {
+        const char *assignment, *message_part;
+    } BAD[] = {
+        {"request-timeout=1us", "request-timeout=1us: must be a time as 500ms, 30 (seconds), 5m, 1h, from 1ms"},
+        {"request-timeout=1m30s", "a time"},
+        {"deadlock-timeout=1999ms", "from 2s to 1000h, or off"},
+        {"graceful-timeout=-1", "from 1ms to 1000h, or off"},
+        {"inactivity-timeout=1001h", "from 1ms to 1000h, or off"},
+        {"maximum-requests=2147483648", "from 1 to 2147483647, or off"},
+        {"maximum-requests=1K", "a whole number"},
+        {"maximum-requests-jitter=51", "from 0 to 50, or off"},
+        {"maximum-requests-jitter=10%", "from 0 to 50, or off"},
+        {"restart-interval=1d", "a time"},
+        {"restart-interval-jitter=-1", "from 0 to 50, or off"},
+        {"memory-limit=1023K", "memory-limit=1023K: must be a size as 64M, 1G, at least 1M, or off"},
+        {"memory-limit=50%", "a size"},
+        {"memory-hard-limit=1", "at least 1M, or off"},
+        {"cpu-time-limit=unlimited", "from 1ms to 1000h, or off"},
+        {"slow-request=0.5", "from 1ms to 1000h, or off"},
+        {"request-timeou=5", "did you mean 'request-timeout'?"},
+        {"max-requests=5", "did you mean 'maximum-requests'?"},
+        {"memory-limits=5", "did you mean 'memory-limit'?"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
+        assert_refused(BAD[i].assignment, BAD[i].message_part);
+}
+
 static void test_long_garbage_is_cut(void **state)
 {
     struct pyd_spec spec;
@@ -268,6 +388,41 @@ static void test_validate(void **state)
     assert_int_equal(pyd_spec_validate(&spec, error, sizeof(error)), EINVAL);
     assert_non_null(strstr(error, "at least 164"));
     pyd_spec_done(&spec);
+}
+
+static void assert_valid(const char *first, const char *second, const char *message_part)
+{
+    const char *const both[] = {first, second, NULL};
+    struct pyd_spec spec;
+    char error[400] = "";
+    int rv;
+
+    make(&spec, both);
+    rv = pyd_spec_validate(&spec, error, sizeof(error));
+    if (rv != (message_part ? EINVAL : 0) || (message_part && !strstr(error, message_part)))
+        fail_msg("%s %s: %d '%s'", first, second, rv, error);
+    pyd_spec_done(&spec);
+}
+
+static void test_validate_limits(void **state)
+{
+    (void)state;
+    assert_valid("memory-limit=300M", "memory-hard-limit=200M",
+                 "memory-hard-limit=200M is below memory-limit=300M: workers would be killed before they could be "
+                 "replaced; it must be above it, or off");
+    assert_valid("memory-limit=1025K", "memory-hard-limit=1M", "memory-hard-limit=1M is below memory-limit=1025K");
+    assert_valid("memory-limit=300M", "memory-hard-limit=300M", NULL);
+    assert_valid("memory-limit=off", "memory-hard-limit=1M", NULL);
+    assert_valid("memory-limit=300M", "memory-hard-limit=off", NULL);
+    assert_valid("slow-request=60", "threads=1",
+                 "slow-request=1m is not below request-timeout=1m: no request would get that far; it must be below it, "
+                 "or off");
+    assert_valid("slow-request=1500ms", "request-timeout=1s", "slow-request=1500ms is not below request-timeout=1s");
+    assert_valid("slow-request=59999ms", "request-timeout=60", NULL);
+    assert_valid("slow-request=1h", "request-timeout=off", NULL);
+    assert_valid("slow-request=off", "request-timeout=1ms", NULL);
+    assert_valid("maximum-requests-jitter=50", "maximum-requests=off", NULL);
+    assert_valid("restart-interval-jitter=50", "restart-interval=off", NULL);
 }
 
 static void test_names(void **state)
@@ -369,6 +524,32 @@ static void test_text_round_trip(void **state)
     pyd_spec_done(&spec);
 }
 
+static void test_text_round_trip_of_limits(void **state)
+{
+    static const char *const OFF[] = {"request-timeout=off", "deadlock-timeout=off", "graceful-timeout=off",
+                                      "maximum-requests-jitter=0", "restart-interval-jitter=off",
+                                      "maximum-requests=2147483647", "memory-limit=9007199254740993", NULL};
+    struct pyd_spec spec, copy;
+
+    (void)state;
+    make(&spec, LIMITS);
+    assert_round_trip(&spec, &copy);
+    assert_limits(&copy);
+    pyd_spec_done(&copy);
+    pyd_spec_done(&spec);
+    make(&spec, OFF);
+    assert_round_trip(&spec, &copy);
+    assert_int_equal(copy.request_timeout_us, 0);
+    assert_int_equal(copy.deadlock_timeout_us, 0);
+    assert_int_equal(copy.graceful_timeout_us, 0);
+    assert_int_equal(copy.maximum_requests_jitter, 0);
+    assert_int_equal(copy.restart_interval_jitter, 0);
+    assert_int_equal(copy.maximum_requests, INT32_MAX);
+    assert_true(copy.memory_limit_bytes == INT64_C(9007199254740993));
+    pyd_spec_done(&copy);
+    pyd_spec_done(&spec);
+}
+
 static void test_text_garbage(void **state)
 {
     static const struct {
@@ -417,7 +598,7 @@ static void test_table(void **state)
         free(text);
         pyd_spec_done(&spec);
     }
-    assert_true(i >= 23);
+    assert_true(i >= 35);
     assert_int_equal(pyd_spec_find("no-such=1"), -1);
     assert_int_equal(pyd_spec_find(".uid=1"), -1);
     assert_int_equal(pyd_spec_find("python-home=x"), pyd_spec_find("python"));
@@ -478,14 +659,19 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_option_is_set),
+        cmocka_unit_test(test_limits_are_set),
+        cmocka_unit_test(test_limits_are_off),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_bad_limits),
         cmocka_unit_test(test_long_garbage_is_cut),
         cmocka_unit_test(test_env_last_one_counts),
         cmocka_unit_test(test_validate),
+        cmocka_unit_test(test_validate_limits),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_text_defaults_are_one_line),
         cmocka_unit_test(test_text_round_trip),
+        cmocka_unit_test(test_text_round_trip_of_limits),
         cmocka_unit_test(test_text_garbage),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_sizes_and_times),

@@ -96,6 +96,64 @@ static void test_damaged_seqs_end_with_their_worker(void **state)
     }
 }
 
+/* Nothing of what the last worker was, or of what its requests were, is the next one's. */
+static void test_a_renewed_slot_is_as_new(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_board_slot *slot = pyd_board_slot(board, 0, 0);
+    struct pyd_board_claim *shared = pyd_board_claim(board, 0, 0, 0);
+    struct pyd_claim_ref claim;
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = fixture_running(board, 1000);
+    pyd_status_wait(fixture_request(board, &claim), 2000);
+    pyd_claim_pause(board, &claim, 2000);
+    assert_int_equal(pyd_claim_set_late(board, &claim), 1);
+    pyd_claim_suspect(board, &claim, 3000);
+    atomic_store(&slot->memory_bytes, 4000);
+    atomic_store(&slot->cpu_us, 5000);
+    atomic_store(&shared->seq, UINT64_MAX - 5);
+    atomic_store(&shared->late, 1);
+    fixture_state(board, 0, PYD_SLOT_DEAD);
+    assert_int_equal(pyd_sweep_slot_reclaim(board, 0, 0), 1);
+    atomic_store(&shared->paused_since_us, 6000);
+    pyd_sweep_slot_renew(board, 0, 0);
+    assert_true(atomic_load(&slot->suspect_us) == 0);
+    assert_true(atomic_load(&slot->memory_bytes) == 0);
+    assert_true(atomic_load(&slot->cpu_us) == 0);
+    fixture_start(board, 0);
+    /* Its seq begins anew, and comes to where it was late. */
+    claim = fixture_claim(board);
+    assert_int_equal(claim.seq, 1);
+    assert_false(pyd_claim_is_late(board, &claim));
+    assert_int_equal(pyd_claim_elapsed_us(board, &claim, 10000), 0);
+    assert_int_equal(atomic_load(&shared->paused_since_us), 0);
+    assert_int_equal(atomic_load(&shared->paused_us), 0);
+    fixture_done(board);
+}
+
+/* A child that was blocked all the time comes back and asks whether its request was late. */
+static void test_late_outlives_the_worker(void **state)
+{
+    struct pyd_board *board = fixture_board(1, 1, 0);
+    struct pyd_claim_ref claim, next;
+
+    (void)state;
+    fixture_start(board, 0);
+    claim = fixture_running(board, 1000);
+    assert_int_equal(pyd_claim_set_late(board, &claim), 1);
+    fixture_state(board, 0, PYD_SLOT_DEAD);
+    assert_int_equal(pyd_sweep_slot_reclaim(board, 0, 0), 1);
+    pyd_sweep_slot_renew(board, 0, 0);
+    fixture_start(board, 0);
+    next = fixture_claim(board);
+    assert_true(pyd_claim_is_late(board, &claim));
+    assert_false(pyd_claim_is_late(board, &next));
+    assert_int_equal(pyd_claim_set_late(board, &next), 1);
+    fixture_done(board);
+}
+
 static void test_what_a_living_child_holds_is_not_renewed(void **state)
 {
     struct pyd_board *board = fixture_board(1, 1, 0);
@@ -269,6 +327,8 @@ int main(void)
         cmocka_unit_test(test_claims_of_the_dead_become_orphans),
         cmocka_unit_test(test_what_the_dead_had_sent_is_revoked),
         cmocka_unit_test(test_damaged_seqs_end_with_their_worker),
+        cmocka_unit_test(test_a_renewed_slot_is_as_new),
+        cmocka_unit_test(test_late_outlives_the_worker),
         cmocka_unit_test(test_what_a_living_child_holds_is_not_renewed),
         cmocka_unit_test(test_slots_are_unclaimed_without_living_owners),
         cmocka_unit_test(test_entries_of_the_dead_are_freed),

@@ -6,7 +6,6 @@ test_wsgi.py [WORKER...] [PART_OF_NAME...]; without a worker those of PYDAEMON_W
 import os
 import sys
 import tempfile
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -742,44 +741,5 @@ def alone_django(program):
                      "application = get_wsgi_application()\n")
 
 
-class Tap:
-    def __init__(self):
-        self.number = self.failed = 0
-
-    def run(self, name, function, *arguments):
-        self.number += 1
-        try:
-            directive = function(*arguments)
-            print("ok %d - %s%s" % (self.number, name, " # " + directive if directive else ""), flush=True)
-        except Exception:
-            self.failed = 1
-            print("not ok %d - %s" % (self.number, name))
-            print("# " + traceback.format_exc().rstrip().replace("\n", "\n# "), flush=True)
-
-
-def run_worker(tap, program, wanted):
-    label = os.path.basename(program)[len("pydaemon-worker-"):]
-    cases = [(name, value) for name, value in globals().items() if any(text in name for text in wanted)]
-    with Worker(program, APPS, [APPS], [".home-dir=/"]).wait_ready() as w:
-        for name, function in cases:
-            if name.startswith("test_"):
-                connection = w.connect()
-                tap.run("%s %s" % (label, name[5:]), function, connection)
-        tap.run("%s exit status" % label, lambda: w.stop() and sys.exit("exit status %d" % w.exit_status))
-    for name, function in cases:
-        if name.startswith("alone_"):
-            tap.run("%s %s" % (label, name[6:]), function, program)
-
-
-def main():
-    programs = [argument for argument in sys.argv[1:] if "/" in argument] or os.environ["PYDAEMON_WORKERS"].split()
-    wanted = [argument for argument in sys.argv[1:] if "/" not in argument] or [""]
-    tap = Tap()
-    for program in programs:
-        run_worker(tap, os.path.abspath(program), wanted)
-    print("1..%d" % tap.number)
-    return tap.failed
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(driver.main(globals(), APPS))

@@ -9,10 +9,12 @@ import shutil
 import signal
 import socket
 import struct
+import sys
 import tempfile
 import termios
 import threading
 import time
+import traceback
 
 HELLO, CONST, REQUEST, BODY_FAIL, BODY, READ, EARLY, HEAD, LOG, END, FAIL, REFUSE = range(1, 13)
 HAS_BODY, INLINE, MULTIPROCESS = 1, 2, 4
@@ -20,6 +22,10 @@ FAIL_EXCEPTION, FAIL_PROTOCOL, FAIL_LOAD = range(3)
 LEVEL_ERR, LEVEL_WARNING, LEVEL_NOTICE = 3, 4, 5
 DEADLINE = 30.0
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+TIER_GIL, TIER_NO_GIL = 1, 2
+HOLDS_GIL = 1
+# include/pyd_status.h, of a group with one slot: its record is below 64 KiB, where the areas begin.
+AREA_AT, AREA_BYTES, TEXT_AT, CRASH_AT = 1 << 16, 16 << 20, 4096, 1 << 20
 
 
 def encode_str(text):
@@ -92,7 +98,7 @@ class Connection:
     """One pooled connection; a request at a time."""
 
     def __init__(self, worker):
-        self.worker, self.buffer, self.at, self.sets, self.sends = worker, b"", 0, {}, 0
+        self.worker, self.buffer, self.at, self.sets, self.sends, self.claim = worker, b"", 0, {}, 0, None
         self.socket, other = socket.socketpair()
         self.socket.settimeout(DEADLINE)
         self.socket.sendall(frame(HELLO, struct.pack(">III", 1, 1, worker.epoch)))
@@ -112,7 +118,7 @@ class Connection:
         return self.sets[key]
 
     def start(self, callable_name="application", method="GET", body=None, inline=False, target=None, path="/",
-              query="", pairs=(), content_bytes=None, flags=0, claim=0):
+              query="", pairs=(), content_bytes=None, flags=0):
         const = self.const_id(target or self.worker.script, callable_name,
                               [("SERVER_NAME", "localhost"), ("SERVER_PORT", "80"), ("SCRIPT_NAME", ""),
                                ("SERVER_PROTOCOL", "HTTP/1.1"), ("wsgi.url_scheme", "http")])
@@ -123,7 +129,9 @@ class Connection:
         every = [("REQUEST_METHOD", method), ("REQUEST_URI", path), ("PATH_INFO", path), ("QUERY_STRING", query),
                  ("HTTP_HOST", "localhost"), ("pydaemon.request_id", "WxYz")] + length + list(pairs)
         self.worker.seq += 1
-        payload = struct.pack(">IQHBqQQ", claim, self.worker.seq, const, flags,
+        if self.claim is None and self.worker.claims: # of two requests on one claim, the older one may be refused
+            self.claim = self.worker.claims.pop()
+        payload = struct.pack(">IQHBqQQ", self.claim or 0, self.worker.seq, const, flags,
                               -1 if content_bytes is None else content_bytes, 1500000, 2500000) + encode_pairs(every)
         self.socket.sendall(frame(REQUEST, payload + (body if inline else b"")))
         self.body, self.body_at, self.sends = (body or b""), 0, 0
@@ -155,6 +163,9 @@ class Connection:
             kind, payload = self.next_frame()
             if response.take(kind, payload):
                 response.sends = self.sends
+                if self.claim is not None:
+                    self.worker.claims.append(self.claim)
+                self.claim = None
                 return response
             if kind == READ and fail_status is not None:
                 self.socket.sendall(frame(BODY_FAIL, struct.pack(">H", fail_status)))
@@ -222,17 +233,66 @@ class LogPipe(threading.Thread):
             return sum(text in line[1] for line in self.lines)
 
 
+class Stack:
+    """A thread or a task of a dump."""
+
+    def __init__(self, name, tid=None, flags=0):
+        self.name, self.tid, self.flags, self.frames, self.native, self.remarks = name, tid, flags, [], [], []
+
+    functions = property(lambda self: [function for _, _, function, _ in self.frames])
+
+    def __repr__(self):
+        return "%s %r: %r" % (self.tid, self.name, self.frames + self.native + self.remarks)
+
+
+class Dump:
+    """What include/pyd_dump.h describes."""
+
+    def __init__(self, epoch, number, tier, text):
+        self.epoch, self.number, self.tier = epoch, number, tier
+        self.threads, self.tasks, self.remarks, self.left_out, self.text = [], [], [], 0, text
+        last = None
+        for line in text.decode("utf-8", "surrogateescape").split("\n")[:-1]:
+            kind, _, rest = line.partition("\t")
+            fields = rest.split("\t")
+            if kind == "T":
+                last = Stack(fields[2], int(fields[0]), int(fields[1]))
+                self.threads.append(last)
+            elif kind == "A":
+                last = Stack(fields[0])
+                self.tasks.append(last)
+            elif kind == "F":
+                last.frames.append((fields[0], int(fields[1]), fields[2], fields[3]))
+            elif kind == "N":
+                last.native.append(tuple(fields))
+            elif kind == "X":
+                (last.remarks if last else self.remarks).append(rest)
+            elif kind == "E":
+                self.left_out = int(rest)
+            else:
+                raise AssertionError("bad line %r" % line)
+
+    def find(self, function):
+        """The threads that are in it."""
+        return [thread for thread in self.threads if function in thread.functions]
+
+    def task(self, name):
+        found = [task for task in self.tasks if task.name == name]
+        return found[0] if found else None
+
+
 class Worker:
     """A worker program with the descriptors its manager would give it."""
     epoch = 7
 
     def __init__(self, program, script="", apps=(), options=(), threads=4, env=None, cwd="/"):
-        self.script, self.seq, self.log, self.keep, self.connections = script, 0, LogPipe(), [], []
+        self.program, self.script, self.seq, self.log, self.connections, self.dumps = program, script, 0, LogPipe(), [], 0
+        self.claims = list(range(threads))
         self.rendezvous, rendezvous = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         rendezvous.setblocking(False)
         self.status = os.memfd_create("status")
-        os.ftruncate(self.status, 1 << 20)
+        os.ftruncate(self.status, AREA_AT + AREA_BYTES)
         lock, job = os.memfd_create("lock"), os.memfd_create("job")
         lifeline, lifeline_write = os.pipe()
         lines = [".generation=1", ".group=0", ".slot=0", ".slots=1", ".threads=%d" % threads,
@@ -268,14 +328,57 @@ class Worker:
         """(epoch, state, finished requests) as its status says; states as in pyd_board.h."""
         return struct.unpack("=IIQ", os.pread(self.status, 16, 0))
 
+    def gil_asked_us(self):
+        """Since when its watch thread waits for the GIL; 0: it does not."""
+        return struct.unpack("=q", os.pread(self.status, 8, 24))[0]
+
+    def wait_control(self, deadline):
+        """What it says on its control socket: b"l": the status has changed, b"D": there is a dump; b"": it has ended."""
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([self.control], [], [], left)[0]:
+            raise AssertionError("the worker says nothing: %r" % self.log.lines)
+        return self.control.recv(16)
+
     def wait_ready(self):
-        """Its control byte says that the status has changed; closed control: it has ended."""
         deadline = time.monotonic() + DEADLINE
         while self.state()[1] != 2:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.control], [], [], left)[0] or not self.control.recv(16):
+            if not self.wait_control(deadline):
                 raise AssertionError("not ready: %r" % self.log.lines)
         return self
+
+    def ask_dump(self, tid=0, no_signals=False):
+        self.dumps += 1
+        self.control.send(struct.pack("=c?xxIi", b"d", no_signals, self.dumps, tid))
+
+    def wait_dump(self):
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            said = self.wait_control(deadline)
+            if said == b"D":
+                break
+            if not said:
+                raise AssertionError("ended: %r" % self.log.lines)
+        epoch, number, tier, size = struct.unpack("=IIII", os.pread(self.status, 16, AREA_AT))
+        return Dump(epoch, number, tier, os.pread(self.status, size, AREA_AT + TEXT_AT))
+
+    def dump(self, **options):
+        """Ask for the stacks and wait for them."""
+        self.ask_dump(**options)
+        dump = self.wait_dump()
+        assert (dump.epoch, dump.number) == (self.epoch, self.dumps), (dump.epoch, dump.number)
+        return dump
+
+    def dump_until(self, condition, **options):
+        """Until what is to be seen in it has come about. @return the dump"""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            dump = self.dump(**options)
+            if condition(dump):
+                return dump
+            assert time.monotonic() < deadline, dump.text.decode("utf-8", "backslashreplace")
+
+    def crash_text(self):
+        return os.pread(self.status, 1 << 20, AREA_AT + CRASH_AT).partition(b"\0")[0].decode()
 
     def connect(self):
         connection = Connection(self)
@@ -299,10 +402,13 @@ class Worker:
             self.control.send(b"s")
         return self.wait_exit()
 
+    def is_older_than(self, *version):
+        return tuple(int(part) for part in self.program.rpartition("-")[2].split(".")) < version
+
     def is_sanitized(self):
         """AddressSanitizer keeps what is freed for a while: its memory says nothing."""
-        with open("/proc/%d/maps" % self.pid) as maps:
-            return "asan" in maps.read()
+        with open(self.program, "rb") as program:
+            return b"__asan_init" in program.read()
 
     def resident_bytes(self):
         with open("/proc/%d/statm" % self.pid) as statm:
@@ -326,3 +432,49 @@ def script_file(text, name="wsgi.py"):
     with open(path, "w") as script:
         script.write(text)
     return path
+
+
+class Tap:
+    def __init__(self):
+        self.number = self.failed = 0
+
+    def run(self, name, function, *arguments):
+        self.number += 1
+        try:
+            directive = function(*arguments)
+            print("ok %d - %s%s" % (self.number, name, " # " + directive if directive else ""), flush=True)
+        except Exception:
+            self.failed = 1
+            print("not ok %d - %s" % (self.number, name))
+            print("# " + traceback.format_exc().rstrip().replace("\n", "\n# "), flush=True)
+
+
+def check_end(worker):
+    assert worker.stop() == 0, worker.exit_status
+
+
+def run_worker(tap, program, cases, apps):
+    label = os.path.basename(program)[len("pydaemon-worker-"):]
+    shared = [(name, function) for name, function in cases if name.startswith("test_")]
+    with contextlib.ExitStack() as stack:
+        if shared:
+            worker = stack.enter_context(Worker(program, apps, [apps], [".home-dir=/"])).wait_ready()
+        for name, function in shared:
+            tap.run("%s %s" % (label, name[5:]), function, worker.connect())
+        if shared:
+            tap.run("%s exit status" % label, check_end, worker)
+    for name, function in cases:
+        if name.startswith("alone_"):
+            tap.run("%s %s" % (label, name[6:]), function, program)
+
+
+def main(namespace, apps):
+    """Run test_*(connection), which share a worker, and alone_*(program). @return the exit status"""
+    programs = [argument for argument in sys.argv[1:] if "/" in argument] or os.environ["PYDAEMON_WORKERS"].split()
+    wanted = [argument for argument in sys.argv[1:] if "/" not in argument] or [""]
+    cases = [(name, value) for name, value in namespace.items() if any(text in name for text in wanted)]
+    tap = Tap()
+    for program in programs:
+        run_worker(tap, os.path.abspath(program), cases, apps)
+    print("1..%d" % tap.number)
+    return tap.failed

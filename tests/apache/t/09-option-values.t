@@ -18,6 +18,19 @@ my @refused = (
     [ 'socket-timeout=x', qr/time/ ], [ 'cpu-priority=20', qr/-20 to 19/ ], [ 'cpu-priority=-21', qr/-20 to 19/ ],
     [ 'stack-size=64K', qr/256K/ ], [ 'stack-size=2G', qr/1G/ ], [ 'stack-size=8MB', qr/size/ ],
     [ 'open-files=64', qr/65 to 1048576/ ], [ 'core-size=lots', qr/unlimited/ ],
+    [ 'request-timeout=1us', qr/1ms to 1000h, or off/ ], [ 'request-timeout=forever', qr/time/ ],
+    [ 'deadlock-timeout=1s', qr/2s to 1000h, or off/ ], [ 'deadlock-timeout=60x', qr/time/ ],
+    [ 'graceful-timeout=-30', qr/1ms to 1000h, or off/ ], [ 'inactivity-timeout=1d', qr/1ms to 1000h, or off/ ],
+    [ 'maximum-requests=-1', qr/1 to 2147483647, or off/ ], [ 'maximum-requests=10K', qr/whole number/ ],
+    [ 'maximum-requests-jitter=51', qr/0 to 50/ ], [ 'maximum-requests-jitter=10%', qr/0 to 50/ ],
+    [ 'restart-interval=1.5h', qr/1ms to 1000h, or off/ ], [ 'restart-interval-jitter=-5', qr/0 to 50/ ],
+    [ 'memory-limit=512K', qr/at least 1M, or off/ ], [ 'memory-limit=300MB', qr/at least 1M, or off/ ],
+    [ 'memory-hard-limit=75%', qr/at least 1M, or off/ ], [ 'cpu-time-limit=unlimited', qr/1ms to 1000h, or off/ ],
+    [ 'slow-request=0.5', qr/1ms to 1000h, or off/ ], [ 'max-requests=5', qr/did you mean 'maximum-requests'/ ],
+    [ 'memory-hard-limit=64M memory-limit=65M', qr/memory-hard-limit=64M is below memory-limit=65M.*above it, or off/ ],
+    [ 'memory-limit=1G memory-hard-limit=1023M', qr/memory-hard-limit=1023M is below memory-limit=1G.*above it, or off/ ],
+    [ 'slow-request=1m', qr/slow-request=1m is not below request-timeout=1m.*below it, or off/ ],
+    [ 'request-timeout=5 slow-request=5001ms', qr/slow-request=5001ms is not below request-timeout=5s.*below it, or off/ ],
     [ 'env=NAME', qr/KEY=VALUE/ ], [ 'env==x', qr/KEY=VALUE|name/ ],
     [ 'user=', qr/empty|text/ ], [ 'home=', qr/empty|text/ ], [ 'python=', qr/empty|text/ ], [ 'lang=', qr/empty|text/ ],
     [ 'nonsense', qr/The options are: processes, threads, / ], [ 'nonsense=1', qr/The options are: processes, threads, / ], [ 'thread=5', qr/threads/ ], [ 'home-dir=x', qr/did you mean 'home'/ ],
@@ -53,7 +66,15 @@ my @accepted = map { split ' ' } 'processes=auto processes=1 threads=1 threads=1
     open-files=off core-size=0 core-size=unlimited core-size=off core-size=10M queue-limit=1 queue-limit=off queue-limit=0
     queue-timeout=500ms queue-timeout=45 queue-timeout=45s queue-timeout=5m queue-timeout=1h queue-timeout=off queue-timeout=0
     startup-timeout=off shutdown-timeout=1ms socket-timeout=off socket-timeout=3s env=A= env=A=b=c env=_x1=5
+    request-timeout=1ms request-timeout=1000h request-timeout=off request-timeout=0 deadlock-timeout=2 deadlock-timeout=off
+    graceful-timeout=500ms graceful-timeout=off inactivity-timeout=10m inactivity-timeout=0 maximum-requests=1
+    maximum-requests=2147483647 maximum-requests=off maximum-requests-jitter=0 maximum-requests-jitter=50
+    maximum-requests-jitter=off restart-interval=24h restart-interval=off restart-interval-jitter=0
+    restart-interval-jitter=50 memory-limit=1M memory-limit=300m memory-limit=off memory-hard-limit=2G
+    memory-hard-limit=off cpu-time-limit=1h cpu-time-limit=0 slow-request=59s slow-request=off
     supplementary-groups= lang=C locale=C.UTF-8 display-name=%{GROUP} display-name=x';
+push @accepted, 'memory-limit=300M memory-hard-limit=300M', 'slow-request=5m request-timeout=off',
+    'slow-request=4999ms request-timeout=5';
 push @accepted, 'open-files=65 threads=1', '"env=TITLE=My site"', 'env="TITLE=My site"', "'display-name=two words'", 'env=A=1 env=B=2 env=A=3';
 my $number = 0;
 $server->write_conf(join "\n", map { "PyDaemonProcess g" . ++$number . " $_" } @accepted);

@@ -79,6 +79,6 @@ kill KILL => grep { PyDaemonTest::Process::parent($_) != ($server->managers)[0] 
 # Nobody else noticed.
 is(curl($server->url('/'))->{body}, $other, 'the worker of the other group is still the same');
 
-$server->announce(qr/PYD0210/, qr/PYD0601/, qr/PYD0214/);
+$server->announce(qr/PYD0210/, qr/PYD0601/, qr/PYD0214/, qr/PYD0650/);
 $server->tolerate(qr/\[client [^\]]*\] (?:Traceback|  |SystemExit: 0)/);
 finish();

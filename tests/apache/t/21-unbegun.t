@@ -30,7 +30,7 @@ ok(wait_for(sub { 3 == (() = $server->log_text =~ /is ready after/g) }), 'all wo
 for my $round (1 .. 3) {
     ok(wait_for(sub { 2 == $server->workers('two') }), "round $round: two workers");
     my ($stopped, $lives) = $server->workers('two');
-    kill STOP => $stopped;
+    PyDaemonTest::Process::halt($stopped);
     my @requests = map { post('/two', $_ % 2 ? 'small' : "\@$big") } 1 .. 6;
     wait_for(sub { 3 >= grep { $_->is_running } @requests }, 5);
     my $waiting = grep { $_->is_running } @requests;

@@ -53,6 +53,7 @@ for my $name ('sleeps', 'holds') {
     cmp_ok($after // 0, '<', 2 * $slowness, '... in time');
     ok(wait_for(sub { !PyDaemonTest::Process::lives($pid) }), '... and so it is');
     ok($server->wait_for_log(qr/PYD0601: .*pid=$pid\).*startup-timeout/), '... the end has the cause');
+    like($server->log_text, qr/PYD0603: .*pid=$pid\).*PYD0650: .*pid=$pid\): Dumping .*PYD0601: .*pid=$pid\)/s, '... its stacks come before that');
 }
 my $begin = time;
 ok($server->stop(10), 'httpd stops while workers start');
@@ -69,7 +70,7 @@ for my $path ('sleep', 'hold') {
     ok(wait_for(sub { -e "$dir/marks/$path" }), "a request that never ends: $path");
 }
 my ($stopped) = $server->workers('thread');
-kill STOP => $stopped;
+PyDaemonTest::Process::halt($stopped);
 my @workers = $server->workers;
 $begin = time;
 ok($server->stop(10), 'shutdown-timeout: httpd stops');
@@ -93,6 +94,6 @@ $server->restart;
 ok(wait_for(sub { !PyDaemonTest::Process::lives($old) }, 10), 'restart: its worker is gone');
 is(curl($server->url('/plain'))->{body}, 'ok', '... the next one serves');
 
-$server->announce(qr/PYD0603/, qr/PYD0604/);
+$server->announce(qr/PYD0603/, qr/PYD0604/, qr/PYD0650/);
 $server->tolerate(qr/PYD0601|PYD0602|PYD0203|PYD080[56]|PYD0210|PYD0402|PYD0604/);
 finish();

@@ -88,7 +88,7 @@ ok($server->wait_for_log(qr/PYD0601: .*pid=$victim\).*ended: not known/), '... w
 # Stopped, all goes on but what it would do.
 ok(wait_for(sub { 3 == $server->workers }), 'all workers are there');
 ($manager) = $server->managers;
-kill STOP => $manager;
+PyDaemonTest::Process::halt($manager);
 my $load = load($server->port, '/a', 2);
 is(curl($server->url('/b'))->{status}, 200, 'stopped: requests go on') for 1 .. 5;
 kill CONT => $manager;

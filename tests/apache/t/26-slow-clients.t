@@ -63,7 +63,7 @@ $_->abort for @slow;
 is(curl($server->url('/one'))->{body}, "$worker\n", '... and who comes late does no harm') for 1 .. 5;
 
 # Requests that were given up before a worker took them are not executed when it does.
-kill STOP => $worker;
+PyDaemonTest::Process::halt($worker);
 for my $round (1 .. 5) {
     my $client = ask("/one/given-up?$dir/marks/given-up-$round");
     $client->silent(0.3);

@@ -43,7 +43,7 @@ ok(ready(), 'serves');
 # The only worker.
 my ($manager) = $server->managers;
 my ($request, $worker) = running('one', 'a');
-kill STOP => $manager;
+PyDaemonTest::Process::halt($manager);
 kill KILL => $worker;
 my $began = time;
 is($request->result->{status}, 502, 'manager stopped, worker killed: 502 for what it had begun');
@@ -64,7 +64,7 @@ like($waits->result->{status}, qr/^(?:200|503)$/, '... a request that waited mea
 ($manager) = $server->managers;
 ($request, $worker) = running('one', 'b', 'fork=1&');
 my ($left) = grep { $_ != $worker } grep { PyDaemonTest::Process::parent($_) == $worker } $server->workers('one');
-kill STOP => $manager;
+PyDaemonTest::Process::halt($manager);
 kill KILL => $worker;
 is($request->result->{status}, 502, '... the same where a forked process keeps the connection open');
 is(curl($server->url('/one'))->{status}, 503, '... and for a new request');
@@ -77,7 +77,7 @@ resume($manager, $worker);
 my ($busy, $other) = running('two', 'c');
 ($request, $worker) = running('two', 'd');
 isnt($worker, $other, 'a busy worker, and another one');
-kill STOP => $manager;
+PyDaemonTest::Process::halt($manager);
 kill KILL => $worker;
 is($request->result->{status}, 502, '... killed: 502 for what it had begun');
 $began = time;

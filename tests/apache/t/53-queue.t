@@ -9,6 +9,8 @@ my $server = start_server(conf => <<'END');
 <Location />
     Require all granted
 </Location>
+LogFormat "%>s %U?%q pid=%{pydaemon_worker_pid}n" notes
+CustomLog "@dir@/logs/access_log" notes
 PyDaemonProcess short processes=1 threads=1 queue-limit=3 queue-timeout=30
 PyDaemonProcess brief processes=1 threads=1 queue-limit=100 queue-timeout=700ms
 PyDaemonProcess none processes=1 threads=1 queue-limit=1 queue-timeout=0
@@ -43,7 +45,7 @@ my $begin = time;
 my $full = get('/short/answers?never')->response;
 is($full->{status}, 503, 'one more: 503');
 cmp_ok(time - $begin, '<', 20, '... and not only when its patience ends');
-like($full->{headers}{'retry-after'}[0], qr/^[1-9]\d*$/, '... with Retry-After');
+like($full->{headers}{'retry-after'}[0], qr/^(?:[1-9]|[1-5]\d|60)$/, '... with Retry-After');
 like($server->log_text, qr{PYD0201: queue of 'short' is full \(3 requests wait, queue-limit=3\): GET /short/answers\?never answered 503}, '... logged');
 my $unread = client($server->port, "POST /short/answers?never HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nxxx")->response(seconds => 5);
 is($unread->{status}, 503, '... also with a body that nobody has read');
@@ -56,6 +58,40 @@ for (0 .. 2) {
     touch($files[$_]);
     is($waiting[$_]->response->{body}, 'answer', '... answered');
 }
+
+# ---- who goes away while it waits is not executed ---------------------------------------------------------------------
+for my $round (1 .. 5) {
+    ($busy, $first) = occupy('short');
+    my $gone = file();
+    my $goes = get("/short/answers?$gone");
+    my ($next, $file) = (undef, file());
+    ok($goes->silent(0.1), "round $round: a request waits");
+    $next = get("/short/answers?$file");
+    ok($next->silent(0.1), '... another one behind it');
+    $goes->abort;
+    touch($_) for $file, $busy;
+    is($_->response->{body}, 'answer', '... they are answered') for $first, $next;
+    my $log;
+    ok(wait_for(sub { ($log) = PyDaemonTest::slurp($server->dir . '/logs/access_log') =~ /^(\d+ .*\Q$gone\E pid=.*)$/m }), '... what nobody waits for any more ends, too');
+    like($log // '', qr/^499 .* pid=-$/, '... without having been sent to a worker');
+    ok(!-e "$gone.begun", '... nor executed');
+}
+
+# ---- Retry-After: when those who wait will have been served, at the pace of late ---------------------------------------
+my $after = 0;
+for (1 .. 8) {
+    my $load = load($server->port, '/short/seen?x', 1);
+    select undef, undef, undef, 1.5;    # many short requests; the manager counts each second
+    $load->end;
+    ($busy, $first) = occupy('short');
+    @waiting = map { get("/short/answers?$busy") } 1 .. 3;
+    wait_for(sub { $full = get('/short/seen?x')->response; $full->{status} == 503 });
+    $after = $full->{headers}{'retry-after'}[0];
+    touch($busy);
+    $_->response for $first, @waiting;
+    last if $after == 1;
+}
+is($after, 1, 'where each takes milliseconds, four of them take no second');
 
 # ---- queue-timeout --------------------------------------------------------------------------------------------------
 ($busy, $first) = occupy('brief');

@@ -80,6 +80,6 @@ is(count($once{$_}), 1, "$_: once") for sort grep { !/^worker |^new manager/ } k
 unlike($server->log_text, qr/\[pydaemon:(?:info|debug|trace\d)\]/, 'no chatter');
 
 $server->tolerate(qr/PYD0203/);    # asked before it could
-$server->announce(qr/PYD0601/, qr/PYD0602/, qr/PYD0402/, qr/PYD0210/, qr/PYD0020.*late\.py/, qr/PYD1002.*late\.py/,
+$server->announce(qr/PYD0601/, qr/PYD0602/, qr/PYD0402/, qr/PYD0210/, qr/PYD0650/, qr/PYD0020.*late\.py/, qr/PYD1002.*late\.py/,
     qr/'late' \(pid=\d+\): (?:Traceback| +File| +raise|RuntimeError)/);
 finish();

@@ -28,6 +28,18 @@ sub program { return readlink("/proc/$_[0]/exe") // '' }
 sub parent  { return read_file("/proc/$_[0]/stat") =~ /\) \S (\d+)/ ? $1 : 0 }
 sub lives   { return read_file("/proc/$_[0]/stat") =~ /\) [^ZX] / ? 1 : 0 }
 
+# Stop them, and wait until all of their threads stand still: a thread that is woken up before that goes on for a moment.
+sub halt {
+    my @pids = @_;
+    kill STOP => @pids;
+    my $until = time + 20;
+    while (grep { read_file($_) =~ /\) [^TZX] / } map { glob "/proc/$_/task/*/stat" } @pids) {
+        return 0 if time > $until;
+        sleep 0.002;
+    }
+    return 1;
+}
+
 sub describe {
     my ($pid) = @_;
     return sprintf '%d (%s; %s; parent %d)', $pid, title($pid), program($pid), parent($pid);
