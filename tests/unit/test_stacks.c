@@ -728,7 +728,7 @@ static void test_alternate_stack(void **state)
 
     (void)state;
     if (ADDRESS_SANITIZER)
-        skip(); /* it has one of its own */
+        return; /* it has a stack of its own for that */
     pid = fork();
     assert_true(pid >= 0);
     if (!pid) {
