@@ -8,6 +8,7 @@ group=$!
 wait "$group"
 status=$?
 kill -KILL "-$group" 2>/dev/null
-cat "$output"
+# cmocka calls a skipped test "not ok", which automake's driver takes for a failure whatever follows.
+sed 's/^not ok \([0-9][0-9]* # SKIP\)/ok \1/' "$output"
 rm -f "$output"
 exit "$status"
