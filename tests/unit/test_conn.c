@@ -140,6 +140,9 @@ static void test_tells_of_the_end(void **state)
     int fd = fake_connect(&worker);
 
     (void)state;
+    /* That it is ready it says a moment after its status does. */
+    while (poll(&polled, 1, 500) > 0)
+        fake_worker_wait_look(&worker);
     for (int i = 0; i < 3; i++)
         fake_expect_body(&worker, fd, &HELLO, "hello");
     assert_int_equal(poll(&polled, 1, 0), 0);
