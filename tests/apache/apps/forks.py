@@ -9,6 +9,7 @@
 import multiprocessing
 import os
 import sys
+import time
 
 TEXT = [("Content-Type", "text/plain")]
 fork_context = multiprocessing.get_context("fork")
@@ -46,6 +47,10 @@ def process(environ, token):
     child.start()
     result = receive.recv()
     child.join()
+    # start() in another thread reaps all children that have ended (multiprocessing.process._cleanup), and has not stored
+    # yet how this one did: until then its status is None.
+    while child.exitcode is None:
+        time.sleep(0.001)
     return "%s %s" % (result, child.exitcode)
 
 
