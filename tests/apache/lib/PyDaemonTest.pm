@@ -30,7 +30,7 @@ my @servers;
 $SIG{ALRM} = sub { die "this test file takes too long\n" };
 alarm 300 * PyDaemonTest::Build::slowness();
 
-# What failed, for the end of the whole run (../run prints it), where nobody has to look for it.
+# What failed, for the end of the whole run (../run prints it, logs first), where nobody has to look for it.
 my $failed = 0;
 Test2::API::test2_stack()->top->listen(sub {
     my ($hub, $event) = @_;
@@ -42,9 +42,12 @@ Test2::API::test2_stack()->top->listen(sub {
     report(map { "    $_->{details}" } @remarks) if $failed;
 });
 
-sub report {
-    open my $out, '>>', "$PyDaemonTest::Build::top/failures" or return;
-    print {$out} map { "$_\n" } @_;
+sub report { append('failures', @_) }
+
+sub append {
+    my ($file, @lines) = @_;
+    open my $out, '>>', "$PyDaemonTest::Build::top/$file" or return;
+    print {$out} map { "$_\n" } @lines;
 }
 
 # Test::More comes along; test files need only this module.
@@ -175,7 +178,7 @@ sub finish {
     }
     my @problems = $log->problems;
     Test::More::is("@{[scalar @problems]}: " . join("\n", @problems), '0: ', 'nothing unexpected in the error log');
-    report(map { "    --- the end of the log in $_->{dir}:\n" . last_lines($_->log_text, 60) } @servers) if $failed;
+    append('failures.logs', map { "--- $0: the end of the log in $_->{dir}:\n" . last_lines($_->log_text, 60) } @servers) if $failed;
     Test::More::done_testing();
 }
 
