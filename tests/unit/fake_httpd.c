@@ -204,6 +204,7 @@ static void wait_message(struct fake_worker *worker, char kind)
         if (recv(worker->control, &byte, 1, 0) != 1)
             fail_msg("the worker has ended");
         assert_true(byte == PYD_CONTROL_LOOK || byte == PYD_CONTROL_DUMPED);
+        worker->looks += byte == PYD_CONTROL_LOOK;
     } while (byte != kind);
 }
 

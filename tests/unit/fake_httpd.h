@@ -40,6 +40,7 @@ struct fake_worker {
     size_t status_bytes; /* that are mapped */
     struct pyd_status_worker *status;
     uint64_t seq; /* of the last request */
+    unsigned looks; /* so many have been taken */
     struct pyd_buf log_text;
 };
 

@@ -140,8 +140,8 @@ static void test_tells_of_the_end(void **state)
     int fd = fake_connect(&worker);
 
     (void)state;
-    /* That it is ready it says a moment after its status does. */
-    while (poll(&polled, 1, 500) > 0)
+    /* That it imports, and is ready, it says a moment after its status does. */
+    while (worker.looks < 2)
         fake_worker_wait_look(&worker);
     for (int i = 0; i < 3; i++)
         fake_expect_body(&worker, fd, &HELLO, "hello");
